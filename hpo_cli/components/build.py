@@ -1,0 +1,67 @@
+"""Builds a component from its option: looks the target up in an allow-list, binds the keys to its signature, calls it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hpo_cli.errors import ConfigError, Problem, did_you_mean
+from hpo_cli.plan import Component
+
+ALLOWED = ("hpo_cli.components.", "torch.nn.", "torch.optim.", "pytorch_lightning.loggers.", "torchvision.", "timm.")
+"""Module prefixes that a `_target_` may name without `allow_targets`: a config from a stranger cannot run other code."""
+
+
+def build(component: Component, *, allow: Sequence[str] = (), **injected: Any) -> Any:  # noqa: ANN401 - any target
+    """Call the component's target with its keys and those of `injected` that its signature names.
+
+    allow: further module prefixes. Raises ConfigError for a target that is not allowed or does not exist, for keys that the
+    signature does not have, and for whatever the target itself refuses.
+    """
+    target = resolve(component, allow=allow)
+    arguments = bound(component, target, injected)
+    try:
+        return target(**arguments)
+    except (TypeError, ValueError, AssertionError) as error:
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(component.group, component.option, rule=f"cannot be built: {line}") from error
+
+
+def resolve(component: Component, *, allow: Sequence[str] = ()) -> Callable[..., Any]:
+    """The callable that `component.target` names. Raises ConfigError when it is not allowed or not there."""
+    key, target = f"{component.group}._target_", component.target or ""
+    if not any(f"{target}.".startswith(_with_dot(prefix)) for prefix in (*ALLOWED, *allow)):
+        prefix = target.split(".", maxsplit=1)[0]
+        raise ConfigError(key, target, rule="is outside the allowed modules", fix=f"allow_targets=[{prefix}] if you trust it")
+    module_name, _, attribute = target.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(key, target, rule=f"cannot be imported ({error})", fix="install it or mend the path") from error
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        names = [name for name in vars(module) if not name.startswith("_")]
+        raise ConfigError(key, target, rule=f"{module_name} has no {attribute}", fix=did_you_mean(attribute, names))
+    return found  # type: ignore[no-any-return]
+
+
+def bound(component: Component, target: Callable[..., Any], injected: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the call: the option's keys, and what the target's signature asks for of `injected`."""
+    parameters = inspect.signature(target).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    unknown = [] if takes_any else [key for key in component.args if key not in parameters]
+    if unknown:
+        own = [name for name in parameters if name not in injected and name not in ("params", "self")]
+        raise ConfigError.of(_unknown(component, key, own) for key in unknown)
+    return {**{key: value for key, value in injected.items() if key in parameters}, **component.args}
+
+
+def _unknown(component: Component, key: str, own: list[str]) -> Problem:
+    near = did_you_mean(key, own).replace("did you mean ", f"did you mean {component.group}.")
+    return Problem(f"{component.group}.{key}", f"not an option of {component.option} ({', '.join(own)})", near)
+
+
+def _with_dot(prefix: str) -> str:
+    return prefix if prefix.endswith(".") else f"{prefix}."

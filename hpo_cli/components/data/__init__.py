@@ -1,0 +1,1 @@
+"""Data sets as plain numpy arrays: reading them, splitting them, standardising them."""

@@ -1,0 +1,46 @@
+"""Data sets inside scikit-learn's wheel, read from its files: importing scikit-learn would cost seconds."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+from hpo_cli.components.data.arrays import RawData
+from hpo_cli.errors import ConfigError
+
+
+def digits() -> RawData:
+    """Handwritten digits: x [1797, 1, 8, 8] of 0 .. 16, ten classes. Source: UCI optdigits (Alpaydin & Kaynak)."""
+    rows = np.loadtxt(_bundled_file("digits.csv.gz"), delimiter=",", dtype=np.float32)
+    names = tuple(str(digit) for digit in range(10))
+    return RawData(rows[:, :-1].reshape(-1, 1, 8, 8), rows[:, -1].astype(np.int64), class_names=names)
+
+
+def breast_cancer() -> RawData:
+    """Tumours, malignant or benign: x [569, 30], two classes. Source: UCI Wisconsin diagnostic (Wolberg et al.)."""
+    path = _bundled_file("breast_cancer.csv")
+    with path.open(encoding="utf-8") as file:
+        class_names = tuple(file.readline().strip().split(",")[2:])
+        rows = np.loadtxt(file, delimiter=",", dtype=np.float32)
+    return RawData(rows[:, :-1], rows[:, -1].astype(np.int64), class_names=class_names)
+
+
+def diabetes() -> RawData:
+    """Disease progression after a year: x [442, 10] in raw units, y [442, 1]. Source: Efron et al. 2004 (LARS)."""
+    x = np.loadtxt(_bundled_file("diabetes_data_raw.csv.gz"), dtype=np.float32)
+    y = np.loadtxt(_bundled_file("diabetes_target.csv.gz"), dtype=np.float32)
+    return RawData(x, y.reshape(-1, 1))
+
+
+def _bundled_file(name: str) -> Path:
+    package = importlib.util.find_spec("sklearn")  # finds a top-level package without importing it
+    folders = (package.submodule_search_locations if package else None) or []
+    for folder in folders:
+        path = Path(folder) / "datasets" / "data" / name
+        if path.is_file():
+            return path
+    raise ConfigError(
+        "data", rule=f"{name}, a file of scikit-learn, was not found", fix="pip install --upgrade scikit-learn"
+    )

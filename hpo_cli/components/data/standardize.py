@@ -1,0 +1,71 @@
+"""Zero mean and unit variance by the statistics of some rows, a block at a time: images stay bytes until here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hpo_cli.components.data.arrays import Features
+    from hpo_cli.components.data.partition import Indices
+
+Floats: TypeAlias = NDArray[np.float64]
+
+BLOCK_ELEMENTS = 2**18  # 2 MB as float64, so that a block stays in a core's cache
+PIXEL_MAX = 255.0
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """standardised = (x - mean) / scale, with one mean and one scale a feature or channel (axis 1)."""
+
+    mean: Floats
+    scale: Floats
+
+
+def measured_scaling(x: Features, rows: Indices) -> Scaling:
+    """Mean and standard deviation over `rows` of x [n, c, ...], for each c; a constant one has scale 1."""
+    axes = (0, *range(2, x.ndim))
+    count = len(rows) * int(np.prod(x.shape[2:], dtype=np.int64))
+    total = sum((block.sum(axis=axes) for block in _blocks(x, rows)), start=np.zeros(x.shape[1]))
+    low = np.min([block.min(axis=axes) for block in _blocks(x, rows)], axis=0)
+    high = np.max([block.max(axis=axes) for block in _blocks(x, rows)], axis=0)
+    mean = total / count
+    squares = np.zeros(x.shape[1])
+    for block in _blocks(x, rows):
+        block -= _along_axis_1(mean, x.ndim)
+        squares += np.square(block, out=block).sum(axis=axes)
+    return Scaling(mean, np.where(low == high, 1.0, np.sqrt(squares / count)))
+
+
+def plain_scaling(x: Features) -> Scaling:
+    """No standardisation: x as it is, except that pixels of 0 .. 255 become 0 .. 1."""
+    scale = PIXEL_MAX if x.dtype == np.uint8 else 1.0
+    return Scaling(np.zeros(x.shape[1]), np.full(x.shape[1], scale))
+
+
+def scaled(x: Features, rows: Indices, *, scaling: Scaling) -> NDArray[np.float32]:
+    """`rows` of x [n, c, ...], scaled, as float32."""
+    out = np.empty((len(rows), *x.shape[1:]), dtype=np.float32)
+    start = 0
+    for block in _blocks(x, rows):
+        block -= _along_axis_1(scaling.mean, x.ndim)
+        block /= _along_axis_1(scaling.scale, x.ndim)
+        out[start : start + len(block)] = block
+        start += len(block)
+    return out
+
+
+def _blocks(x: Features, rows: Indices) -> Iterator[Floats]:
+    num_rows = max(1, BLOCK_ELEMENTS // max(1, int(np.prod(x.shape[1:], dtype=np.int64))))
+    for start in range(0, len(rows), num_rows):
+        yield x[rows[start : start + num_rows]].astype(np.float64)
+
+
+def _along_axis_1(values: Floats, num_dims: int) -> Floats:
+    return values.reshape(-1, *(1,) * (num_dims - 2))

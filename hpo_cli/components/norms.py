@@ -1,0 +1,66 @@
+"""Normalisation layers by name and by the number of position axes (0 features, 1 sequences, 2 images)."""
+
+from __future__ import annotations
+
+import pkgutil
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, cast
+
+from hpo_cli.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+
+NORMS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
+    {
+        "batch": ("torch.nn.BatchNorm1d", "torch.nn.BatchNorm1d", "torch.nn.BatchNorm2d"),
+        "layer": ("torch.nn.LayerNorm", "torch.nn.GroupNorm", "torch.nn.GroupNorm"),
+        "group": ("torch.nn.GroupNorm", "torch.nn.GroupNorm", "torch.nn.GroupNorm"),
+        "none": ("torch.nn.Identity", "torch.nn.Identity", "torch.nn.Identity"),
+    }
+)
+"""Name -> torch class for 0, 1 and 2 position axes."""
+
+
+def norm(name: str, num_features: int, *, dims: Literal[0, 1, 2], groups: int = 8) -> nn.Module:
+    """Make the normalisation of `num_features` features or channels, shape in = shape out.
+
+    dims: axes after the channels: 0 for [b, features], 1 for [b, c, length], 2 for [b, c, h, w].
+    `batch` (Ioffe & Szegedy 2015) normalises each channel over the batch, `layer` (Ba et al. 2016) each sample
+    over channels and positions, `group` (Wu & He 2018) each of a sample's `groups` groups of channels.
+    Raises ConfigError for an unknown name and for groups that do not divide the channels.
+    """
+    if name not in NORMS:
+        raise ConfigError(
+            "model.norm", name, rule=f"must be one of {', '.join(NORMS)}", fix=did_you_mean(name, NORMS)
+        )
+    if name == "group":
+        _check_groups(groups, num_features=num_features, dims=dims)
+    arguments = {
+        "torch.nn.GroupNorm": (1 if name == "layer" else groups, num_features),
+        "torch.nn.Identity": (),
+    }
+    target = NORMS[name][dims]
+    return cast("nn.Module", pkgutil.resolve_name(target)(*arguments.get(target, (num_features,))))
+
+
+def bias_before(name: str) -> bool:
+    """Tell whether the layer before the norm `name` needs a bias: not before batch norm, which subtracts it."""
+    return name != "batch"
+
+
+def _check_groups(groups: int, *, num_features: int, dims: int) -> None:
+    fitting = [n for n in range(1, num_features + 1) if num_features % n == 0]
+    if dims == 0:
+        fitting = fitting[:-1]  # a group of one value has no variance: the layer would give zeros
+    if groups not in fitting:
+        choices = [n for n in fitting if n > 1] or fitting
+        raise ConfigError(
+            "model.norm_groups",
+            groups,
+            rule=f"must divide the {num_features} channels of the layer"
+            + (" and leave at least two in a group" if dims == 0 else ""),
+            fix=f"choose one of {', '.join(map(str, choices))}" if choices else "set model.norm=none",
+        )

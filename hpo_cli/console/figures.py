@@ -1,0 +1,60 @@
+"""Numbers, durations and ages in as few characters as a person needs."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+NOTHING = "-"
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def figure(value: object, *, digits: int = 4) -> str:
+    """A number in `digits` significant digits; whole numbers whole; anything else as it is.
+
+    >>> figure(0.98765), figure(12), figure(1e-7), figure(None), figure(1234.5678)
+    ('0.9877', '12', '1e-07', '-', '1235')
+    """
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool) or not isinstance(value, float):
+        return str(value)
+    if value and math.isfinite(value) and 10**-digits <= abs(value) < 10 ** (digits + 2):
+        decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+        return f"{value:.{decimals}f}"
+    return f"{value:.{digits}g}"
+
+
+def duration(seconds: float | None) -> str:
+    """A span of time.
+
+    >>> duration(0.42), duration(75), duration(7322), duration(200000), duration(None)
+    ('0.4 s', '1 min 15 s', '2 h 2 min', '2 d 7 h', '-')
+    """
+    if seconds is None:
+        return NOTHING
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    whole = int(seconds)
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+    if whole < _DAY:
+        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
+
+
+def age(moment: str, *, now: float) -> str:
+    """How long ago an ISO 8601 moment was. now: seconds since 1970.
+
+    >>> age("2026-01-01T00:00:00+00:00", now=1767225600 + 7200)
+    '2 h ago'
+    """
+    try:
+        then = datetime.fromisoformat(moment)
+    except ValueError:
+        return NOTHING
+    passed = now - (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()
+    for unit, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+        if passed >= unit:
+            return f"{int(passed // unit)} {name} ago"
+    return f"{max(0, int(passed))} s ago"

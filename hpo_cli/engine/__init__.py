@@ -1,0 +1,1 @@
+"""Trains a plan. The only room that knows Lightning."""

@@ -1,0 +1,53 @@
+"""How a step's arithmetic is done: plain, in mixed precision, or shared by several processes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from hpo_cli.engine.batches import Shard
+
+
+@dataclass
+class Backend:
+    """The machine side of a step.
+
+    autocast: context of the forward pass, None for plain precision.   scaler: gradient scaler of float16.
+    backward: runs the backward pass where a strategy must see it (ddp), None for `loss.backward()`.
+    """
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    shard: Shard = field(default_factory=Shard)
+    autocast: Callable[[], AbstractContextManager[Any]] | None = None
+    scaler: Any = None
+    backward: Callable[[torch.Tensor], None] | None = None
+
+    def forward_context(self) -> AbstractContextManager[Any]:
+        """The context in which outputs and loss are computed."""
+        return self.autocast() if self.autocast else contextlib.nullcontext()
+
+    def sum_over_processes(self, values: torch.Tensor) -> torch.Tensor:
+        """Elementwise sum of `values` over all processes of this run, in place."""
+        if self.shard.world > 1:
+            dist.all_reduce(values)
+        return values
+
+    def share_buffers(self, model: torch.nn.Module) -> None:
+        """Give every process the running statistics of the first."""
+        if self.shard.world > 1:
+            for buffer in model.buffers():
+                dist.broadcast(buffer, src=0)
+
+    def any_process(self, value: int) -> int:
+        """The largest `value` of all processes."""
+        if self.shard.world == 1:
+            return value
+        shared = torch.tensor([value], device=self.device)
+        dist.all_reduce(shared, op=dist.ReduceOp.MAX)
+        return int(shared.item())

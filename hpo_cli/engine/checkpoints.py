@@ -1,0 +1,69 @@
+"""Checkpoints on disk: plain types and tensors, replaced atomically, loaded with `weights_only=True`."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hpo_cli.errors import UserError
+from hpo_cli.record.atomic import replace_file
+
+State = dict[str, Any]
+
+
+def last_name(step: int) -> str:
+    """File name of a checkpoint from which training goes on."""
+    return f"step-{step:08d}.pt"
+
+
+def best_name(step: int) -> str:
+    """File name of the weights that had one of the best objectives."""
+    return f"best-{step:08d}.pt"
+
+
+def save(path: Path, state: State) -> None:
+    """Write `state`, durable and whole or not at all."""
+    with replace_file(path) as file:
+        torch.save(state, file)
+
+
+def load(path: Path, *, device: str | torch.device = "cpu") -> State:
+    """Read a checkpoint without running any code from it. Raises UserError for a file that is missing or damaged."""
+    try:
+        state: State = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: no readable checkpoint ({line})") from error
+    return state
+
+
+def prune(folder: Path, *, prefix: str, keep: int) -> None:
+    """Remove all but the newest `keep` files that start with `prefix`."""
+    for path in sorted(folder.glob(f"{prefix}*.pt"))[: -keep or None]:
+        path.unlink(missing_ok=True)
+
+
+def snapshot(state: Any) -> Any:  # noqa: ANN401 - nested containers of tensors
+    """A copy that later steps do not change, in host memory unless it is there already."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().clone() if state.device.type == "cpu" else state.detach().cpu()
+    if isinstance(state, dict):
+        return {key: snapshot(value) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(snapshot(value) for value in state)
+    return state
+
+
+def weights_sha256(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
+    """Hash over names, types, shapes and bytes of tensors; equal only for equal bits."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors, key=lambda pair: pair[0]):
+        array = tensor.detach().cpu().contiguous()
+        digest.update(f"{name}|{array.dtype}|{tuple(array.shape)}|".encode())
+        digest.update(array.view(torch.uint8).numpy().tobytes() if array.ndim else str(array.item()).encode())
+    return digest.hexdigest()

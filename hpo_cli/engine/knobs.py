@@ -1,0 +1,103 @@
+"""The hot knobs: hyperparameters that can change between two steps without rebuilding the network.
+
+One table says how each is read from the live system and how it is set there. Nudges, the check on resume and checkpoints use it;
+whatever is not in the table is cold and needs a branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from torch import nn
+
+from hpo_cli.engine.system import System
+
+_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+
+
+@dataclass(frozen=True)
+class Knob:
+    """How one hot hyperparameter is read from the live system, set there, and whether this system has it."""
+
+    get: Callable[[System], Any]
+    set: Callable[[System, Any], None]
+    present: Callable[[System], bool] = lambda system: True  # noqa: ARG005 - most systems have most knobs
+
+
+def _setting(name: str) -> Knob:
+    return Knob(
+        get=lambda system: getattr(system.settings, name),
+        set=lambda system, value: setattr(system.settings, name, value),
+    )
+
+
+def _optimizer(name: str) -> Knob:
+    def write(system: System, value: Any) -> None:  # noqa: ANN401 - numbers and pairs
+        for group in system.optimizer.param_groups:
+            group[name] = tuple(value) if isinstance(value, list) else value
+
+    def read(system: System) -> Any:  # noqa: ANN401 - numbers and pairs
+        value = system.optimizer.param_groups[0][name]
+        return list(value) if isinstance(value, tuple) else value
+
+    return Knob(get=read, set=write, present=lambda system: name in system.optimizer.param_groups[0])
+
+
+def _dropout_layers(system: System) -> list[Any]:
+    return [layer for layer in system.model.modules() if isinstance(layer, _DROPOUT)]
+
+
+def _set_dropout(system: System, value: float) -> None:
+    for layer in _dropout_layers(system):
+        layer.p = value
+
+
+def _criterion(name: str) -> Knob:
+    return Knob(
+        get=lambda system: getattr(system.criterion, name),
+        set=lambda system, value: setattr(system.criterion, name, value),
+        present=lambda system: hasattr(system.criterion, name),
+    )
+
+
+HOT: Mapping[str, Knob] = MappingProxyType(
+    {
+        "lr": _setting("lr"),
+        "batch_size": _setting("batch_size"),
+        "epochs": _setting("epochs"),
+        "batch.accumulate": _setting("accumulate"),
+        "schedule.warmup_steps": _setting("warmup_steps"),
+        "optimizer.momentum": _optimizer("momentum"),
+        "optimizer.betas": _optimizer("betas"),
+        "optimizer.alpha": _optimizer("alpha"),
+        "optimizer.eps": _optimizer("eps"),
+        "regularization.weight_decay": _optimizer("weight_decay"),
+        "regularization.l1": _setting("l1"),
+        "regularization.l2": _setting("l2"),
+        "regularization.clip_norm": _setting("clip_norm"),
+        "regularization.clip_value": _setting("clip_value"),
+        "regularization.dropout": Knob(
+            get=lambda system: _dropout_layers(system)[0].p,
+            set=_set_dropout,
+            present=lambda system: bool(_dropout_layers(system)),
+        ),
+        "regularization.label_smoothing": _criterion("label_smoothing"),
+    }
+)
+"""Config key -> knob."""
+
+
+def read_knobs(system: System) -> dict[str, Any]:
+    """The value of every hot knob that this system has, read back from the objects that use it."""
+    return {key: knob.get(system) for key, knob in HOT.items() if knob.present(system)}
+
+
+def set_knobs(system: System, values: Mapping[str, Any]) -> None:
+    """Set several knobs; a key that is no knob of this system is a KeyError."""
+    for key, value in values.items():
+        if not HOT[key].present(system):
+            raise KeyError(key)
+        HOT[key].set(system, value)

@@ -1,0 +1,265 @@
+"""The training loop: steps, epochs, validation, checkpoints. It knows torch alone; Lightning calls `advance` and owns the devices."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from hpo_cli.components.metrics import metric_sums
+from hpo_cli.engine.batches import BatchSource, Pair
+from hpo_cli.engine.evaluation import evaluate
+from hpo_cli.engine.knobs import read_knobs, set_knobs
+from hpo_cli.engine.progress import Best, Horizon, Position, Reporter
+from hpo_cli.engine.step import Stepper
+from hpo_cli.engine.stop import StopFlag, StoppedError
+from hpo_cli.engine.sums import TrainSums
+from hpo_cli.errors import ConfigError, RunFailedError
+from hpo_cli.plan import Objective, RunPlan, direction
+
+FLUSH_ELEMENTS = 4_000_000
+"""Outputs are kept on the device for train metrics until a flush or until they have this many numbers."""
+
+
+class Recorder(Protocol):
+    """Writes what the loop finds."""
+
+    def row(self, row: Mapping[str, Any]) -> None:
+        """Append a row of metrics."""
+
+    def improved(self, step: int, weights: Mapping[str, torch.Tensor]) -> None:
+        """These weights have the best objective so far."""
+
+    def checkpoint(self, state: Mapping[str, Any], *, step: int, epoch: int) -> None:
+        """Write a state from which training can go on."""
+
+
+class TrainingLoop:
+    """Trains a live system from a position to the end of its plan."""
+
+    def __init__(
+        self, plan: RunPlan, stepper: Stepper, *, train: BatchSource, val: Pair, recorder: Recorder, reporter: Reporter
+    ) -> None:
+        self.plan, self.stepper, self.system = plan, stepper, stepper.system
+        self._train, self._val = train, val
+        self._recorder, self._reporter = recorder, reporter
+        self.position = Position()
+        self.finished = False
+        self.metrics: dict[str, float] = {}
+        self.best: dict[str, Best] = {}
+        self._stale_epochs = 0
+        self._window, self._epoch_sums = TrainSums(), TrainSums()
+        self._sizes: list[int] = []  # of each batch since the last collection, over all processes
+        self._steps: list[int] = []  # the update that each of them belonged to
+        self._batches: Iterator[Pair] | None = None
+        self._checkpoint_at = self._next_checkpoint()
+
+    @property
+    def horizon(self) -> Horizon:
+        """How far training goes with the settings of now."""
+        settings = self.system.settings
+        steps = math.ceil(math.ceil(self._train.num_samples / settings.batch_size) / settings.accumulate)
+        limit = self.plan.trainer.max_steps
+        total = steps * settings.epochs if limit is None else min(steps * settings.epochs, limit)
+        return Horizon(total, steps, settings.epochs, self._train.num_samples)
+
+    def begin(self) -> None:
+        """Check what only the data can tell, and announce the start."""
+        horizon, settings = self.horizon, self.system.settings
+        if settings.batch_size > horizon.num_samples:
+            rule = f"must not exceed the {horizon.num_samples} training samples"
+            raise ConfigError("batch_size", settings.batch_size, rule=rule, fix="lower it")
+        if settings.warmup_steps > horizon.total_steps:
+            rule = f"must not exceed the {horizon.total_steps} steps of this run"
+            raise ConfigError("schedule.warmup_steps", settings.warmup_steps, rule=rule, fix="lower it or raise epochs")
+        self._refuse_lonely_batch_norm(horizon)
+        self.system.model.train()
+        self._reporter.started(horizon)
+
+    def _refuse_lonely_batch_norm(self, horizon: Horizon) -> None:
+        """Batch norm over single numbers fails on a batch of one, which the last of an epoch may be."""
+        size, shard = self.system.settings.batch_size, self.stepper.backend.shard
+        last = horizon.num_samples % size or size
+        lonely = any(shard.count(rows) == 1 for rows in (size, last))
+        if lonely and any(isinstance(layer, nn.BatchNorm1d) for layer in self.system.model.modules()):
+            rule = f"leaves a last batch of {last} of {horizon.num_samples} samples, and batch norm has no variance in a batch of one"
+            raise ConfigError("batch_size", size, rule=rule, fix="choose another batch_size, or model.norm=layer")
+
+    def advance(self, num_steps: int, stop: StopFlag) -> None:
+        """Take up to `num_steps` steps; validate at each epoch's end. Raises StoppedError once asked to stop."""
+        horizon = self.horizon
+        for _ in range(num_steps):
+            if self.finished:
+                return
+            self._step(horizon)
+            if stop.signum is not None and self.stepper.backend.shard.world == 1:
+                break
+        backend = self.stepper.backend
+        if asked := backend.any_process(stop.signum or 0):
+            self.save()
+            raise StoppedError(asked)
+        if backend.shard.world > 1 and backend.any_process(int(time.monotonic() >= self._checkpoint_at)):
+            self.save()
+
+    def _step(self, horizon: Horizon) -> None:
+        settings, position = self.system.settings, self.position
+        if self._batches is None:
+            batch_size = settings.batch_size
+            self._batches = self._train.batches(position.epoch, start=position.sample, batch_size=batch_size)
+        begin = position.sample
+        batches = list(itertools.islice(self._batches, settings.accumulate))
+        left = horizon.num_samples - begin
+        sizes = [min(settings.batch_size, left - i * settings.batch_size) for i in range(len(batches))]
+        lr = self.stepper.learning_rate(position.step, horizon.total_steps)
+        self.stepper.update(batches, lr=lr, place=(position.epoch, begin), sizes=sizes)
+        position.step += 1
+        self._sizes.extend(sizes)
+        self._steps.extend([position.step] * len(sizes))
+        position.sample += sum(sizes)
+        self._after_step(horizon, lr)
+
+    def _after_step(self, horizon: Horizon, lr: float) -> None:
+        position = self.position
+        last = position.step >= horizon.total_steps
+        epoch_over = position.sample >= horizon.num_samples
+        if epoch_over or last:
+            self._end_epoch(lr, last=last, whole=epoch_over)
+        elif position.step % self.plan.trainer.log_every_steps == 0:
+            self._log_step(lr)
+        elif sum(self._sizes) * self.system.num_outputs > FLUSH_ELEMENTS:
+            self._collect()
+        if self._checkpoint_due():
+            self.save()
+
+    def _log_step(self, lr: float) -> None:
+        self._collect()
+        self._write({"train/loss": self._window.loss(), "lr": lr})
+        self._window = TrainSums()
+
+    def _end_epoch(self, lr: float, *, last: bool, whole: bool) -> None:
+        self._collect()
+        self.stepper.backend.share_buffers(self.system.model)
+        measured = evaluate(self.system, self._val, backend=self.stepper.backend)
+        train = {f"train/{name}": value for name, value in self._epoch_sums.metrics(self.system.head).items()}
+        self.metrics = {**train, **{f"val/{name}": value for name, value in measured.items()}}
+        self._write({**self.metrics, "lr": lr})
+        self._judge()
+        self._window, self._epoch_sums = TrainSums(), TrainSums()
+        if whole:
+            self.position.epoch += 1
+            self.position.sample = 0
+            self._batches = None
+        self.finished = self.finished or last
+
+    def _write(self, metrics: Mapping[str, float]) -> None:
+        row = {"step": self.position.step, "epoch": self.position.epoch, **metrics}
+        self._recorder.row(row)
+        self._reporter.measured(row)
+
+    def _judge(self) -> None:
+        """Note each metric's best, keep the weights of the objective's, and stop when it has not moved for long."""
+        objective, step = self.plan.objective, self.position.step
+        for name, value in self.metrics.items():
+            known = self.best.get(name)
+            if Objective(name, direction(name)).better(value, known.value if known else None):
+                self.best[name] = Best(value, step)
+        improved = objective.name in self.best and self.best[objective.name].step == step
+        self._stale_epochs = 0 if improved else self._stale_epochs + 1
+        if improved:
+            self._recorder.improved(step, self.system.model.state_dict())
+        patience = self.plan.regularization.early_stopping
+        self.finished = self.finished or (patience is not None and self._stale_epochs >= patience)
+
+    def _collect(self) -> None:
+        """Take the losses and outputs that the steps left on the device. Raises RunFailedError at the first bad loss."""
+        if not self._sizes:
+            return
+        losses = self._losses_over_processes()
+        for loss, step in zip(losses, self._steps, strict=True):
+            if not math.isfinite(loss):
+                self._fail(loss, step)
+        correct = self._correct_over_processes()
+        for sums in (self._window, self._epoch_sums):
+            sums.add(losses, self._sizes, correct)
+        self.stepper.forget()
+        self._sizes.clear()
+        self._steps.clear()
+
+    def _losses_over_processes(self) -> list[float]:
+        backend = self.stepper.backend
+        losses = torch.stack(self.stepper.losses)
+        if backend.shard.world > 1:
+            shares = [backend.shard.count(size) / size for size in self._sizes]
+            losses = backend.sum_over_processes(losses * torch.tensor(shares, device=losses.device))
+        values: list[float] = losses.tolist()
+        return values
+
+    def _correct_over_processes(self) -> float:
+        """How many samples since the last collection were classified right while training; 0 for a regression."""
+        stepper = self.stepper
+        if self.system.head == "targets":
+            return 0.0
+        outputs, targets = torch.cat(stepper.outputs), torch.cat(stepper.targets)
+        sums = metric_sums(outputs, targets, head=self.system.head)
+        return float(stepper.backend.sum_over_processes(sums)[1].item())
+
+    def _fail(self, loss: float, step: int) -> None:
+        lr = self.stepper.learning_rate(step - 1, self.horizon.total_steps)
+        raise RunFailedError(
+            f"train/loss is {loss} at step {step} (epoch {self.position.epoch}, lr {lr:.3g}): "
+            f"lower lr, or set regularization.clip_norm=1"
+        )
+
+    def _checkpoint_due(self) -> bool:
+        every = self.plan.checkpoint.every_steps
+        if every is not None and self.position.step % every == 0:
+            return True
+        return self.stepper.backend.shard.world == 1 and time.monotonic() >= self._checkpoint_at
+
+    def _next_checkpoint(self) -> float:
+        minutes = self.plan.checkpoint.every_minutes
+        return math.inf if minutes is None else time.monotonic() + 60 * minutes
+
+    def save(self) -> None:
+        """Write a checkpoint of this step boundary."""
+        self._collect()
+        self._recorder.checkpoint(self.state(), step=self.position.step, epoch=self.position.epoch)
+        self._checkpoint_at = self._next_checkpoint()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that training from here depends on, in plain types and tensors."""
+        scaler = self.stepper.backend.scaler
+        return {
+            "plan_id": self.plan.plan_id,
+            "position": vars(self.position).copy(),
+            "finished": self.finished,
+            "model": self.system.model.state_dict(),
+            "optimizer": self.system.optimizer.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else None,
+            "knobs": read_knobs(self.system),
+            "metrics": dict(self.metrics),
+            "best": {name: [best.value, best.step] for name, best in self.best.items()},
+            "stale_epochs": self._stale_epochs,
+            "window": vars(self._window).copy(),
+            "epoch_sums": vars(self._epoch_sums).copy(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that `state` gave."""
+        self.system.model.load_state_dict(state["model"])
+        self.system.optimizer.load_state_dict(state["optimizer"])
+        if self.stepper.backend.scaler is not None and state["scaler"] is not None:
+            self.stepper.backend.scaler.load_state_dict(state["scaler"])
+        set_knobs(self.system, state["knobs"])
+        self.position = Position(**state["position"])
+        self.finished = state["finished"]
+        self.metrics = dict(state["metrics"])
+        self.best = {name: Best(*best) for name, best in state["best"].items()}
+        self._stale_epochs = state["stale_epochs"]
+        self._window, self._epoch_sums = TrainSums(**state["window"]), TrainSums(**state["epoch_sums"])
+        self._batches = None

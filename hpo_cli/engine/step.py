@@ -1,0 +1,106 @@
+"""One optimizer step: forward, loss, backward, clipping, update. What a bare torch loop would do, and nothing slower."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from hpo_cli.components.schedules import warmed_up
+from hpo_cli.engine.backend import Backend
+from hpo_cli.engine.batches import Pair
+from hpo_cli.engine.randomness import STEP, derive, seed_everywhere
+from hpo_cli.engine.system import System
+
+
+class Stepper:
+    """Runs optimizer steps on a live system.
+
+    forward: the model as it is called, compiled or not. `losses`, `outputs` and `targets` gather what the steps saw, on the
+    device, until the loop collects them.
+    """
+
+    def __init__(self, system: System, backend: Backend, *, seed: int, forward: nn.Module | None = None) -> None:
+        self.system, self.backend = system, backend
+        self._forward = forward or system.model
+        self._seed = seed
+        self._parameters = [p for group in system.optimizer.param_groups for p in group["params"]]
+        self._weights = [p for p in self._parameters if p.ndim > 1]
+        self._plain = backend.autocast is None and backend.backward is None and backend.scaler is None
+        self.losses: list[torch.Tensor] = []
+        self.outputs: list[torch.Tensor] = []
+        self.targets: list[torch.Tensor] = []
+
+    def learning_rate(self, step: int, total_steps: int) -> float:
+        """The learning rate of optimizer step `step` (from 0): the knob times the schedule's factor."""
+        settings = self.system.settings
+        factor = warmed_up(
+            step, schedule=self.system.schedule, total_steps=total_steps, warmup_steps=settings.warmup_steps
+        )
+        return settings.lr * factor
+
+    def update(self, batches: Sequence[Pair], *, lr: float, place: tuple[int, int], sizes: Sequence[int]) -> None:
+        """One update from the mean gradient of `batches`.
+
+        place: (epoch, first sample), which seeds the step's randomness.   sizes: samples of each batch over all processes.
+        """
+        optimizer = self.system.optimizer
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        seed_everywhere(derive(self._seed, STEP, *place, self.backend.shard.rank))
+        for (x, y), size in zip(batches, sizes, strict=True):
+            self._accumulate(x, y, share=self._share(size) / len(batches))
+        self._apply(optimizer)
+
+    def _share(self, size: int) -> float:
+        """Weight of this process's mean loss, such that the average over processes is the mean over the whole batch."""
+        shard = self.backend.shard
+        return 1.0 if shard.world == 1 else shard.count(size) * shard.world / size
+
+    def forget(self) -> None:
+        """Drop what the steps gathered."""
+        self.losses, self.outputs, self.targets = [], [], []
+
+    def _accumulate(self, x: torch.Tensor, y: torch.Tensor, *, share: float) -> None:
+        if self._plain:
+            outputs = self._forward(x)
+            loss = self.system.criterion(outputs, y)
+        else:
+            with self.backend.forward_context():
+                outputs = self._forward(x)
+                loss = self.system.criterion(outputs, y)
+        self.losses.append(loss.detach())
+        if share:
+            self.outputs.append(outputs.detach())
+            self.targets.append(y)
+        total = self._penalised(loss)
+        total = total if share == 1.0 else total * share
+        if self.backend.scaler is not None:
+            total = self.backend.scaler.scale(total)
+        (self.backend.backward or torch.Tensor.backward)(total)
+
+    def _penalised(self, loss: torch.Tensor) -> torch.Tensor:
+        l1, l2 = self.system.settings.l1, self.system.settings.l2
+        if l1:
+            loss = loss + l1 * torch.stack([weight.abs().sum() for weight in self._weights]).sum()
+        if l2:
+            loss = loss + l2 / 2 * torch.stack([weight.square().sum() for weight in self._weights]).sum()
+        return loss
+
+    def _apply(self, optimizer: torch.optim.Optimizer) -> None:
+        settings, scaler = self.system.settings, self.backend.scaler
+        if scaler is not None:
+            scaler.unscale_(optimizer)
+        if settings.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._parameters, settings.clip_norm)
+        if settings.clip_value is not None:
+            nn.utils.clip_grad_value_(self._parameters, settings.clip_value)
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
+        optimizer.zero_grad()
+        if self.backend.autocast is not None:
+            torch.clear_autocast_cache()  # else the next forward pass would use the weights of before this update

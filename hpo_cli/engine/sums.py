@@ -1,0 +1,33 @@
+"""Sums of what training saw, from which train metrics come. They are part of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hpo_cli.plan import Head
+
+
+@dataclass
+class TrainSums:
+    """Sums over the batches of a window. Added one batch after the other, so that no kill or flush changes a bit."""
+
+    loss_times_size: float = 0.0
+    samples: int = 0
+    correct: float = 0.0
+
+    def add(self, losses: Sequence[float], sizes: Sequence[int], correct: float) -> None:
+        """Add batches with these mean losses and sizes, of whose samples `correct` were classified right."""
+        for loss, size in zip(losses, sizes, strict=True):
+            self.loss_times_size += loss * size
+        self.samples += sum(sizes)
+        self.correct += correct
+
+    def loss(self) -> float:
+        """The mean loss a sample."""
+        return self.loss_times_size / self.samples
+
+    def metrics(self, head: Head) -> dict[str, float]:
+        """`loss`, and `accuracy` for classes."""
+        found = {"loss": self.loss()}
+        return found if head == "targets" else {**found, "accuracy": self.correct / self.samples}

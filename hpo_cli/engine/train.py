@@ -1,0 +1,148 @@
+"""Trains a plan in its folder and says how it ended."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hpo_cli.components.build import build
+from hpo_cli.components.data.arrays import Splits
+from hpo_cli.engine.backend import Backend
+from hpo_cli.engine.batches import source, tensors
+from hpo_cli.engine.checkpoints import State, weights_sha256
+from hpo_cli.engine.lightning import pl
+from hpo_cli.engine.loop import Recorder, TrainingLoop
+from hpo_cli.engine.module import LightningRun, Stretches
+from hpo_cli.engine.progress import Outcome, Reporter
+from hpo_cli.engine.ranks import LocalRanks, Ranks
+from hpo_cli.engine.recorder import FolderRecorder, NullRecorder
+from hpo_cli.engine.step import Stepper
+from hpo_cli.engine.stop import StopFlag
+from hpo_cli.engine.system import System, build_system, load_splits
+from hpo_cli.errors import ConfigError
+from hpo_cli.plan import RunPlan
+
+DTYPES = {"64-true": torch.float64}
+
+
+class Training:
+    """One run in this process: data, system, Lightning, loop. `run` trains; `outcome` says where it stands."""
+
+    def __init__(self, plan: RunPlan, *, folder: Path, reporter: Reporter, stop: StopFlag) -> None:
+        self.plan, self.folder, self._reporter, self._stop = plan, folder, reporter, stop
+        set_threads(plan)
+        self.splits: Splits = load_splits(plan.data, allow=plan.allow_targets)
+        self.system: System = build_system(plan, self.splits.spec)
+        self._recorder: FolderRecorder | NullRecorder = NullRecorder()
+        self._module = LightningRun(self.system, make_loop=self._make_loop, stop=stop)
+        self._began = time.monotonic()
+
+    def run(self, ranks: Ranks | None = None, *, resume_from: State | None = None) -> None:
+        """Train to the end. ranks: this process's place when there are several.
+
+        Raises RunFailedError for a bad loss, StoppedError after a signal, ConfigError for what only the data can tell.
+        """
+        self._resume_from = resume_from
+        self._trainer = make_trainer(self.plan, folder=self.folder, ranks=ranks)
+        try:
+            self._trainer.fit(self._module, train_dataloaders=Stretches(self._module))
+            if self._module.loop is not None:
+                self._module.loop.save()
+        finally:
+            self._recorder.close()
+
+    @property
+    def loop(self) -> TrainingLoop | None:
+        """The loop, once training has begun."""
+        return self._module.loop
+
+    def outcome(self, status: str) -> Outcome:
+        """Where the run stands now."""
+        loop = self._module.loop
+        return Outcome(
+            status=status,
+            metrics=dict(loop.metrics) if loop else {},
+            best=dict(loop.best) if loop else {},
+            step=loop.position.step if loop else 0,
+            epoch=loop.position.epoch if loop else 0,
+            seconds=time.monotonic() - self._began,
+            weights_sha256=weights_sha256(self.system.model.state_dict().items()),
+        )
+
+    def _make_loop(self, backend: Backend) -> TrainingLoop:
+        plan, dtype = self.plan, DTYPES.get(self.plan.trainer.precision, torch.float32)
+        train = source(
+            self.splits.train,
+            seed=plan.seed,
+            shard=backend.shard,
+            device=backend.device,
+            dtype=dtype,
+            placement=plan.data.placement,
+            num_workers=plan.data.num_workers,
+        )
+        val = tensors(self.splits.val, device=backend.device, dtype=dtype)
+        if backend.shard.rank == 0:
+            mirror = _mirror(self._trainer)
+            self._recorder = FolderRecorder(self.folder, plan.checkpoint, mirror=mirror)
+        recorder: Recorder = self._recorder
+        stepper = Stepper(self.system, backend, seed=plan.seed, forward=self._forward())
+        loop = TrainingLoop(plan, stepper, train=train, val=val, recorder=recorder, reporter=self._reporter)
+        if self._resume_from is not None:
+            loop.restore(self._resume_from)
+        return loop
+
+    def _forward(self) -> torch.nn.Module:
+        model = self.system.model
+        return torch.compile(model) if self.plan.trainer.compile else model  # type: ignore[return-value]
+
+
+def make_trainer(plan: RunPlan, *, folder: Path, ranks: Ranks | None) -> pl.Trainer:
+    """A Lightning Trainer that owns devices and precision and leaves loops, records and bars to us."""
+    logger = build(plan.logger, save_dir=str(folder)) if plan.logger.target and not (ranks and ranks.rank) else False
+    try:
+        return pl.Trainer(
+            accelerator=plan.trainer.accelerator,
+            devices=plan.trainer.devices,
+            strategy="ddp" if ranks else "auto",
+            precision=plan.trainer.precision,
+            deterministic=plan.trainer.deterministic,
+            plugins=[LocalRanks(ranks)] if ranks else None,
+            max_epochs=1,
+            logger=logger,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=folder,
+            use_distributed_sampler=False,
+        )
+    except (pl.utilities.exceptions.MisconfigurationException, ValueError, RuntimeError) as error:
+        line = " ".join(str(error).split())
+        raise ConfigError("trainer.accelerator", plan.trainer.accelerator, rule=line, fix="try trainer=cpu") from error
+
+
+def set_threads(plan: RunPlan) -> None:
+    """CPU threads of this process: as asked, or a fair share of the cores when several processes train together."""
+    threads = plan.trainer.threads
+    if threads is None and plan.trainer.devices > 1:
+        threads = max(1, len(os.sched_getaffinity(0)) // plan.trainer.devices)
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def _mirror(trainer: pl.Trainer) -> Callable[[Mapping[str, Any]], None] | None:
+    if not trainer.loggers:
+        return None
+
+    def write(row: Mapping[str, Any]) -> None:
+        metrics = {name: value for name, value in row.items() if name not in ("step", "epoch")}
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step=row["step"])
+
+    return write
+
+

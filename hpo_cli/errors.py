@@ -1,0 +1,78 @@
+"""Errors that a user can act on: the config key, the value, the rule and the next step, on one line."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MISSING = object()
+
+
+class UserError(Exception):
+    """The command or its input was wrong; shown as plain lines without a traceback, exit code 2."""
+
+    exit_code = 2
+
+
+class RunFailedError(UserError):
+    """The command was right but the run failed (a NaN loss, a full disk); exit code 1."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a config. `str()` gives the line that the user sees."""
+
+    key: str
+    rule: str
+    fix: str = ""
+    value: object = _MISSING
+
+    def __str__(self) -> str:
+        what = self.key if self.value is _MISSING else f"{self.key}={_shown(self.value)}"
+        line = f"{what}: {self.rule}"
+        return f"{line}; {self.fix}" if self.fix else line
+
+
+class ConfigError(UserError):
+    """A config that cannot be run.
+
+    ConfigError("lr", -1.0, rule="must be above 0", fix="try lr=1e-3") names one problem;
+    `ConfigError.of(problems)` carries several, one line each.
+    """
+
+    def __init__(self, key: str, value: object = _MISSING, *, rule: str, fix: str = "") -> None:
+        self.problems: tuple[Problem, ...] = (Problem(key, rule, fix, value),)
+        super().__init__(str(self.problems[0]))
+
+    @classmethod
+    def of(cls, problems: Iterable[Problem]) -> ConfigError:
+        """Several problems in one error. problems: at least one."""
+        found = tuple(problems)
+        error = cls(found[0].key, rule=found[0].rule)
+        error.problems = found
+        error.args = ("\n".join(str(problem) for problem in found),)
+        return error
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`did you mean X?` for the known word nearest to `word`, or an empty string when none is near.
+
+    >>> did_you_mean("adm", ["adam", "sgd"])
+    'did you mean adam?'
+    >>> did_you_mean("zzz", ["adam", "sgd"])
+    ''
+    """
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "null" if value is None else str(value)

@@ -1,0 +1,221 @@
+"""A run, decided: the frozen, typed form of a composed config. Imports no torch, so that a wrong word is refused at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypeVar
+
+Head = Literal["classes", "one", "targets"]
+Task = Literal["classification", "regression"]
+
+SETTING_FREE = ("name", "tags", "outputs", "checkpoint", "logger", "allow_targets", "plan_id", "choices")
+"""Keys that do not change what is learnt; plans that differ in these alone have the same id."""
+
+OBJECTIVES: dict[Task, tuple[str, ...]] = {
+    "classification": ("val/accuracy", "val/loss"),
+    "regression": ("val/loss", "val/mae", "val/r2"),
+}
+"""Metrics that a run can be judged by; the first is the default."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """A chosen option: what to build and with which arguments."""
+
+    group: str
+    option: str
+    target: str | None
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The metric that decides which model is best."""
+
+    name: str
+    mode: Literal["min", "max"]
+
+    def better(self, value: float | None, than: float | None) -> bool:
+        """Whether `value` beats `than`; a missing or NaN value beats nothing, anything finite beats a missing one."""
+        if value is None or value != value:  # noqa: PLR0124 - NaN
+            return False
+        if than is None:
+            return True
+        return value > than if self.mode == "max" else value < than
+
+
+@dataclass(frozen=True)
+class DataPlan:
+    """Which data, how it is split, and where it lives while training."""
+
+    source: Component
+    task: Task
+    val_fraction: float
+    test_fraction: float
+    subset: float
+    standardize: bool
+    split_seed: int
+    placement: Literal["auto", "device", "workers"]
+    num_workers: int
+
+
+@dataclass(frozen=True)
+class Regularization:
+    """Everything that holds the weights back, apart from augmentation."""
+
+    dropout: float
+    weight_decay: float
+    l1: float
+    l2: float
+    label_smoothing: float
+    clip_norm: float | None
+    clip_value: float | None
+    early_stopping: int | None
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """How batches become updates."""
+
+    accumulate: int
+
+
+@dataclass(frozen=True)
+class TrainerPlan:
+    """The machine side of training."""
+
+    accelerator: str
+    devices: int
+    precision: str
+    max_steps: int | None
+    compile: bool
+    deterministic: bool
+    threads: int | None
+    log_every_steps: int
+
+
+@dataclass(frozen=True)
+class CheckpointPlan:
+    """When checkpoints are written and how many are kept."""
+
+    every_steps: int | None
+    every_minutes: float | None
+    keep_last: int
+    keep_best: int
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """One training run, complete: the same plan on the same machine gives the same weights."""
+
+    name: str
+    tags: tuple[str, ...]
+    outputs: str
+    seed: int
+    lr: float
+    batch_size: int
+    epochs: int
+    objective: Objective
+    data: DataPlan
+    model: Component
+    init: Component
+    loss: Component
+    head: Head
+    optimizer: Component
+    schedule: Component
+    warmup_steps: int
+    augment: Component
+    logger: Component
+    regularization: Regularization
+    batch: BatchPlan
+    trainer: TrainerPlan
+    checkpoint: CheckpointPlan
+    allow_targets: tuple[str, ...]
+    config: Mapping[str, Any]
+    choices: Mapping[str, str]
+
+    @property
+    def plan_id(self) -> str:
+        """Twelve hex digits of a hash over every key that decides what is learnt."""
+        return plan_id(self.config)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of plan.yaml; `plan_from_dict` reads it back to an equal plan."""
+        return {"plan_id": self.plan_id, "choices": dict(self.choices), **self.config}
+
+
+def plan_id(config: Mapping[str, Any]) -> str:
+    """Hash of a resolved config without the keys in SETTING_FREE. Key order and `1` for `1.0` make no difference."""
+    setting = {key: value for key, value in config.items() if key not in SETTING_FREE}
+    text = json.dumps(_canonical(setting), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def plan_from_dict(saved: Mapping[str, Any]) -> RunPlan:
+    """The plan that `to_dict` gave. The values must have been checked (`hpo_cli.validate`)."""
+    config = {key: value for key, value in saved.items() if key not in ("plan_id", "choices")}
+    return make_plan(config, choices=saved["choices"])
+
+
+def make_plan(config: Mapping[str, Any], *, choices: Mapping[str, str]) -> RunPlan:
+    """A RunPlan from a resolved config whose values are known to be right (see `hpo_cli.validate`)."""
+
+    def component(group: str, *, without: tuple[str, ...] = ()) -> Component:
+        section = config[group]
+        args = {key: value for key, value in section.items() if key != "_target_" and key not in without}
+        return Component(group, choices.get(group, group), section.get("_target_"), args)
+
+    data_keys = tuple(f.name for f in fields(DataPlan) if f.name != "source")
+    return RunPlan(
+        **{key: config[key] for key in ("name", "outputs", "seed", "lr", "batch_size", "epochs")},
+        tags=tuple(config["tags"]),
+        allow_targets=tuple(config["allow_targets"]),
+        objective=objective_of(config),
+        data=DataPlan(source=component("data", without=data_keys), **{key: config["data"][key] for key in data_keys}),
+        model=component("model"),
+        init=component("init"),
+        loss=component("loss", without=("head",)),
+        head=config["loss"]["head"],
+        optimizer=component("optimizer", without=("lr", "weight_decay")),
+        schedule=component("schedule", without=("warmup_steps",)),
+        warmup_steps=config["schedule"]["warmup_steps"],
+        augment=component("augment"),
+        logger=component("logger"),
+        regularization=_section(Regularization, config["regularization"]),
+        batch=_section(BatchPlan, config["batch"]),
+        trainer=_section(TrainerPlan, config["trainer"]),
+        checkpoint=_section(CheckpointPlan, config["checkpoint"]),
+        config=config,
+        choices=dict(choices),
+    )
+
+
+def objective_of(config: Mapping[str, Any]) -> Objective:
+    """The objective that the config names, or the task's default: val/accuracy (max) or val/loss (min)."""
+    name = config["objective"] or OBJECTIVES[config["data"]["task"]][0]
+    return Objective(name, direction(name))
+
+
+def direction(metric: str) -> Literal["min", "max"]:
+    """Whether less or more of a metric is better."""
+    return "max" if metric.endswith(("accuracy", "r2")) else "min"
+
+
+Section = TypeVar("Section")
+
+
+def _section(kind: type[Section], values: Mapping[str, Any]) -> Section:
+    return kind(**values)
+
+
+def _canonical(value: Any) -> Any:  # noqa: ANN401 - any config value
+    if isinstance(value, Mapping):
+        return {str(key): _canonical(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_canonical(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value

@@ -1,0 +1,108 @@
+"""The metrics of a run: rows of `step`, `epoch` and `name: value`, appended to `metrics.jsonl`."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from hpo_cli.record import jsonl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import TracebackType
+
+    from hpo_cli.record.jsonl import Row
+
+_BUFFER_BYTES = 1 << 16
+COUNTERS = ("step", "epoch")
+
+
+class MetricsWriter:
+    """Appends rows to a file: into memory at once, to the file on `flush`, to the disk on `sync` and `close`.
+
+    A last line that an earlier process left torn is ended first. Full buffers are flushed by themselves.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self._descriptor = jsonl.open_lines(path)
+        self._buffer = bytearray()
+
+    def append(self, row: Mapping[str, object]) -> None:
+        """Takes one row; numbers that are not finite are written as null."""
+        self._buffer += jsonl.encode(dict(row))
+        if len(self._buffer) >= _BUFFER_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hands the rows to the operating system. What a full disk refuses stays here for the next flush."""
+        while self._buffer:
+            del self._buffer[: os.write(self._descriptor, self._buffer)]
+
+    def sync(self) -> None:
+        """Returns when all rows are on disk."""
+        self.flush()
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Syncs and closes; closing twice is harmless."""
+        if self._descriptor < 0:
+            return
+        try:
+            self.sync()
+        finally:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class Series:
+    """One metric over a run. values: None where it was not finite; steps and epochs: as long as values."""
+
+    steps: tuple[int, ...]
+    epochs: tuple[int | None, ...]
+    values: tuple[float | None, ...]
+
+
+def read_metrics(path: Path | str) -> list[Row]:
+    """The whole rows of a metrics file; torn and foreign lines are skipped. Raises OSError."""
+    return [row for row in jsonl.decode(Path(path).read_bytes()).rows if type(row.get("step")) is int]
+
+
+def series(rows: Iterable[Row], name: str) -> Series:
+    """The values of one metric, by the rows that have it."""
+    having = [row for row in rows if name in row]
+    return Series(
+        steps=tuple(row["step"] for row in having),
+        epochs=tuple(_epoch(row) for row in having),
+        values=tuple(number(row[name]) for row in having),
+    )
+
+
+def names(rows: Sequence[Row]) -> list[str]:
+    """The metrics in the rows, in order of first appearance."""
+    return [name for name in dict.fromkeys(key for row in rows for key in row) if name not in COUNTERS]
+
+
+def number(value: object) -> float | None:
+    """`value` when it is a finite number, otherwise None."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    try:
+        return value if is_number and math.isfinite(value) else None  # type: ignore[arg-type, return-value]
+    except OverflowError:  # an integer beyond every float
+        return None
+
+
+def _epoch(row: Row) -> int | None:
+    epoch = row.get("epoch")
+    return epoch if type(epoch) is int else None

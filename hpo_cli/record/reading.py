@@ -1,0 +1,187 @@
+"""One run's folder read into one record, in as few reads as possible; a damaged one gives a record too."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from hpo_cli.record import folder, jsonl, ledger, metrics
+from hpo_cli.record.contents import (
+    ENDED,
+    FIRST_READ,
+    DamagedError,
+    Values,
+    count,
+    mapping,
+    read_file,
+    read_result,
+    text,
+    words,
+)
+from hpo_cli.record.metrics import number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Status = Literal["finished", "failed", "interrupted", "running", "running?", "damaged"]
+_NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+QUIET_S = 300.0  # a run that has written nothing for so long may have died
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a run is judged by. value: the best so far, None before the first or when it was never finite."""
+
+    name: str
+    mode: str
+    value: float | None = None
+    step: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run as its JSON files tell it. started: UTC, ISO 8601. best: {metric: {value, step}}.
+
+    settings: lr, batch_size, epochs and seed as planned; steps and epochs: those done; damage: what is
+    wrong when the status is `damaged`.
+    """
+
+    path: Path
+    id: str
+    name: str
+    status: Status
+    started: str
+    objective: Objective | None = None
+    steps: int | None = None
+    epochs: int | None = None
+    seconds: float | None = None
+    choices: dict[str, str] = field(default_factory=dict)
+    overrides: tuple[str, ...] = ()
+    settings: Values = field(default_factory=dict)
+    metrics: Values = field(default_factory=dict)
+    best: Values = field(default_factory=dict)
+    weights_sha256: str = ""
+    damage: str = ""
+
+
+def read_run(path: str | Path, *, now: float | None = None) -> RunRecord:
+    """The record of the run in folder `path`. now: seconds since 1970, to tell quiet runs from live ones."""
+    place = os.fspath(path)
+    problems: list[str] = []
+    started = _attempt(_read_started, place, problems) or {}
+    result = _attempt(read_result, place, problems)
+    _attempt(_probe_plan, place, problems)
+    live = _attempt(_read_live, place, problems) if result is None and not problems else None
+    ended = result or live or {}
+    status: Status = "damaged" if problems else _status(ended, place, now)
+    parts = place.rsplit(os.sep, 2)
+    return RunRecord(
+        path=Path(place),
+        id=parts[-1],
+        name=text(started.get("name")) or (parts[-2] if len(parts) > 1 else ""),
+        status=status,
+        started=text(started.get("at")) or _changed_at(place),
+        objective=_objective(mapping(started.get("objective")), mapping(ended.get("objective"))),
+        steps=count(ended.get("steps")),
+        epochs=count(ended.get("epochs")),
+        seconds=number(ended.get("seconds")),
+        choices={group: str(option) for group, option in mapping(started.get("choices")).items()},
+        overrides=words(started.get("overrides")),
+        settings={key: started[key] for key in ("lr", "batch_size", "epochs", "seed") if key in started},
+        metrics=mapping(ended.get("metrics")),
+        best=mapping(ended.get("best")),
+        weights_sha256=text(ended.get("weights_sha256")),
+        damage="; ".join(problems),
+    )
+
+
+def _attempt(read: Callable[[str], T], place: str, problems: list[str]) -> T | None:
+    try:
+        return read(place)
+    except DamagedError as error:
+        problems.append(str(error))
+        return None
+
+
+def _read_started(place: str) -> Values:
+    """The `started` event: the first line, or a later one where the first is torn."""
+    head = read_file(place, folder.LEDGER, size=FIRST_READ)
+    if head is None:
+        raise DamagedError(f"{folder.LEDGER} is missing")
+    first, newline, _ = head.partition(b"\n")
+    event = jsonl.parse(first) if newline else None
+    if event is None or event.get("event") != "started":
+        event = ledger.fold(ledger.decode_ledger(read_file(place, folder.LEDGER) or b"").events).started
+    if event is None:
+        raise DamagedError(f"{folder.LEDGER} has no started event")
+    return event
+
+
+def _probe_plan(place: str) -> None:
+    """Whether `plan.yaml` looks like one: to parse every run's YAML would take a listing's whole time."""
+    head = read_file(place, folder.PLAN, size=1024)
+    if head is None:
+        raise DamagedError(f"{folder.PLAN} is missing")
+    shown = head.decode("utf-8", "ignore")
+    if b":" not in head or len(shown.encode()) < len(head) - 3 or _NO_TEXT.search(shown):
+        raise DamagedError(f"{folder.PLAN} is not a plan")
+
+
+def _read_live(place: str) -> Values:
+    """What is known of a run without a result: how it ended by its ledger, the steps and the best so far."""
+    state = ledger.fold(ledger.decode_ledger(read_file(place, folder.LEDGER) or b"").events)
+    try:
+        rows = jsonl.decode(read_file(place, folder.METRICS) or b"").rows
+    except DamagedError:
+        rows = ()
+    last = rows[-1] if rows else {}
+    aim = mapping((state.started or {}).get("objective"))
+    return {
+        "status": state.ended["event"] if state.ended else "",
+        "steps": max(state.step, count(last.get("step")) or 0),
+        "epochs": last.get("epoch"),
+        "metrics": {name: last[name] for name in metrics.names([last])},
+        "objective": best_row(rows, aim.get("name"), mode=aim.get("mode")),
+    }
+
+
+def best_row(rows: tuple[jsonl.Row, ...], name: object, *, mode: object) -> Values:
+    """{value, step} of the row with the best finite value of metric `name`, or {}. mode: "min" or "max"."""
+    values = [(value, row.get("step")) for row in rows if (value := number(row.get(str(name)))) is not None]
+    if not values:
+        return {}
+    value, step = (min if mode == "min" else max)(values, key=lambda pair: pair[0])
+    return {"value": value, "step": step}
+
+
+def _status(ended: Values, place: str, now: float | None) -> Status:
+    status = ended.get("status")
+    if status in ENDED:
+        return status  # type: ignore[no-any-return]
+    written = max(_changed(place + os.sep + file) for file in (folder.LEDGER, folder.METRICS))
+    return "running?" if (time.time() if now is None else now) - written > QUIET_S else "running"
+
+
+def _changed(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime  # noqa: PTH116 - strings, for speed over many runs
+    except OSError:
+        return 0.0
+
+
+def _changed_at(place: str) -> str:
+    return datetime.fromtimestamp(_changed(place), UTC).isoformat(timespec="microseconds")
+
+
+def _objective(planned: Values, reached: Values) -> Objective | None:
+    name = text(reached.get("name")) or text(planned.get("name"))
+    mode = text(reached.get("mode")) or text(planned.get("mode"))
+    if not name:
+        return None
+    return Objective(name, mode or "max", number(reached.get("value")), count(reached.get("step")))

@@ -1,0 +1,180 @@
+"""Checks a composed config as a whole and turns it into a RunPlan: every key known, every value in its rule, all problems at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hpo_cli import rules
+from hpo_cli.errors import ConfigError, Problem, did_you_mean
+from hpo_cli.options import COMPONENT_GROUPS, Option, list_options, main_config
+from hpo_cli.plan import OBJECTIVES, RunPlan, make_plan
+
+RESERVED_AT_TOP = ("rules", "experiment")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What may stand in a config: the main config and the chosen options, with their defaults and rules."""
+
+    main: Option
+    chosen: Mapping[str, Option] = field(default_factory=dict)
+
+    def keys(self, group: str) -> list[str]:
+        """The keys that a user may set in a group's section, its option's own first."""
+        own = self.chosen[group].keys if group in self.chosen else ()
+        shared = self.main.defaults.get(group)
+        return [*own, *(key for key in (shared if isinstance(shared, Mapping) else {}) if key not in own)]
+
+    def default(self, group: str, key: str) -> Any:  # noqa: ANN401 - any config value
+        """The default of `group.key`, None when no file names it."""
+        if group in self.chosen and key in self.chosen[group].defaults:
+            return self.chosen[group].defaults[key]
+        shared = self.main.defaults.get(group)
+        return shared.get(key) if isinstance(shared, Mapping) else None
+
+    def rule(self, group: str, key: str) -> rules.Rule:
+        """The rule of `group.key`, empty when no file gives one."""
+        own = self.chosen[group].rules.get(key) if group in self.chosen else None
+        rule: rules.Rule = own or self.main.rules.get(f"{group}.{key}") or {}
+        return rule
+
+
+def known_for(choices: Mapping[str, str], *, config_dir: Path | None = None) -> Known:
+    """The main config and the option files that `choices` names."""
+    found = {}
+    for group, name in choices.items():
+        options = list_options(group, config_dir=config_dir)
+        if name in options:
+            found[group] = options[name]
+    return Known(main_config(), found)
+
+
+def plan_from_config(
+    config: Mapping[str, Any], *, choices: Mapping[str, str], config_dir: Path | None = None
+) -> RunPlan:
+    """The RunPlan of a composed config.
+
+    config: resolved, plain types, `???` where a value is missing. Raises ConfigError naming every problem.
+    """
+    known = known_for(choices, config_dir=config_dir)
+    clean, problems = _checked_config(config, known)
+    problems = [*problems, *([] if problems else _cross_field_problems(clean, choices))]
+    if problems:
+        raise ConfigError.of(problems)
+    return make_plan(clean, choices=choices)
+
+
+def _checked_config(config: Mapping[str, Any], known: Known) -> tuple[dict[str, Any], list[Problem]]:
+    clean: dict[str, Any] = {}
+    problems: list[Problem] = []
+    sections = [key for key, value in known.main.defaults.items() if isinstance(value, Mapping)]
+    sections = [*dict.fromkeys([*known.chosen, *sections, *COMPONENT_GROUPS])]
+    for key, value in config.items():
+        if key in RESERVED_AT_TOP:
+            continue
+        if key in sections:
+            clean[key], found = _checked_section(key, value, known)
+        elif key in known.main.defaults:
+            default = known.main.defaults[key]
+            clean[key], found = rules.checked(key, value, rule=known.main.rules.get(key, {}), default=default)
+        else:
+            words = [*(word for word in known.main.defaults if word not in RESERVED_AT_TOP), *sections]
+            found = [Problem(key, "no component takes this key", did_you_mean(key, words) or "remove it", value)]
+        problems.extend(found)
+    missing = [word for word in known.main.defaults if word not in clean and word not in RESERVED_AT_TOP]
+    problems.extend(Problem(word, "is missing", "do not delete it with ~") for word in missing if word not in config)
+    return clean, problems
+
+
+def _checked_section(group: str, section: object, known: Known) -> tuple[dict[str, Any], list[Problem]]:
+    if not isinstance(section, Mapping):
+        return {}, [Problem(group, "is a group of keys", f"choose an option: hpo-run --help {group}", section)]
+    clean: dict[str, Any] = {}
+    problems: list[Problem] = []
+    allowed = known.keys(group)
+    for key, value in section.items():
+        if key in ("space", "rules"):
+            continue
+        if key == "_target_" or (key not in allowed and group in COMPONENT_GROUPS):
+            clean[key] = value  # bound to the target's signature when it is built
+        elif key not in allowed:
+            problems.append(unknown_key(group, key, known))
+        elif value == "???":
+            problems.append(Problem(f"{group}.{key}", "must be given", f"add {group}.{key}=..."))
+        else:
+            default, rule = known.default(group, key), known.rule(group, key)
+            clean[key], found = rules.checked(f"{group}.{key}", value, rule=rule, default=default)
+            problems.extend(found)
+    absent = [key for key in allowed if key not in section]
+    problems.extend(Problem(f"{group}.{key}", "is missing", "do not delete it with ~") for key in absent)
+    return clean, problems
+
+
+def unknown_key(group: str, key: str, known: Known) -> Problem:
+    """`optimizer.lrr: not an option of adam (lr, betas, ...); did you mean optimizer.lr?`."""
+    allowed = known.keys(group)
+    option = known.chosen[group].name if group in known.chosen else group
+    near = did_you_mean(key, allowed).replace("did you mean ", f"did you mean {group}.")
+    listing = ", ".join(allowed) or "it has no keys"
+    return Problem(f"{group}.{key}", f"not an option of {option} ({listing})", near)
+
+
+def _cross_field_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> list[Problem]:
+    checks = (_loss_problems, _regularization_problems, _objective_problems, _trainer_problems, _split_problems)
+    return [problem for check in checks for problem in check(config, choices)]
+
+
+def _loss_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:
+    task, head = config["data"]["task"], config["loss"].get("head")
+    if (task == "regression") != (head == "targets"):
+        fix = "set loss=mse" if task == "regression" else "set loss=cross_entropy (or bce for two classes)"
+        yield Problem("loss", f"does not fit data={choices.get('data')} (data.task={task})", fix, choices.get("loss"))
+
+
+def _regularization_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:
+    reg = config["regularization"]
+    homes = {"dropout": "model", "label_smoothing": "loss", "weight_decay": "optimizer"}
+    for key, group in homes.items():
+        if reg[key] > 0 and key not in config[group]:
+            yield Problem(
+                f"regularization.{key}",
+                f"{group}={choices.get(group)} has no {key}",
+                f"set it to 0 or choose another {group}",
+                reg[key],
+            )
+    if reg["clip_norm"] is not None and reg["clip_value"] is not None:
+        yield Problem("regularization.clip_value", "clip_norm is set too", "choose one of them", reg["clip_value"])
+
+
+def _objective_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:  # noqa: ARG001
+    known = OBJECTIVES[config["data"]["task"]]
+    name = config["objective"]
+    if name is not None and name not in known:
+        near = did_you_mean(name, known)
+        yield Problem("objective", f"must be one of {', '.join(known)} for this task", near, name)
+
+
+def _trainer_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:  # noqa: ARG001
+    trainer = config["trainer"]
+    if trainer["precision"] == "16-mixed" and trainer["accelerator"] == "cpu":
+        yield Problem("trainer.precision", "needs a GPU", "use bf16-mixed on a CPU", "16-mixed")
+    if config["batch_size"] < trainer["devices"]:
+        yield Problem(
+            "batch_size",
+            f"is shared by trainer.devices={trainer['devices']} processes, each needs a sample",
+            f"set batch_size>={trainer['devices']}",
+            config["batch_size"],
+        )
+    if config["model"].get("norm") == "batch" and config["batch_size"] < 2 * trainer["devices"]:
+        rule = f"with batch_size={config['batch_size']}: batch norm has no variance in a batch of one"
+        yield Problem("model.norm", rule, "set model.norm=group or batch_size>=4", "batch")
+
+
+def _split_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:  # noqa: ARG001
+    data = config["data"]
+    if data["val_fraction"] + data["test_fraction"] >= 1:
+        rule = f"with data.test_fraction={data['test_fraction']} leaves nothing to train on"
+        yield Problem("data.val_fraction", rule, "lower one of them", data["val_fraction"])

@@ -1,0 +1,1 @@
+"""The words after `hpo-run`: one module each, with `main(argv) -> exit code`."""
