@@ -37,6 +37,7 @@ class Option:
     defaults: dict[str, Any] = field(default_factory=dict)
     rules: dict[str, Any] = field(default_factory=dict)
     space: dict[str, Any] = field(default_factory=dict)
+    comments: dict[str, str] = field(default_factory=dict)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -82,15 +83,17 @@ def _read(path: Path, *, group: str) -> Option:
         raise ConfigError(str(path), rule=f"is no valid YAML ({line})", fix="mend or remove the file") from None
     if not isinstance(content, dict):
         raise ConfigError(str(path), rule="must hold `key: value` lines", fix="mend or remove the file")
-    body = {**_inherited(content, path, group), **_own(content)}
+    inherited = _inherited(content, path, group)
+    body = {**inherited, **_own(content)}
     return Option(
         group=group,
         name=path.stem,
         path=path,
         description=_description(text),
-        defaults={key: value for key, value in body.items() if key not in RESERVED},
-        rules=body.get("rules") or {},
-        space=body.get("space") or {},
+        defaults={key: value for key, value in body.items() if key not in (*RESERVED, "comments")},
+        rules={**inherited.get("rules", {}), **(content.get("rules") or {})},
+        space={**inherited.get("space", {}), **(content.get("space") or {})},
+        comments={**inherited.get("comments", {}), **_comments(text)},
     )
 
 
@@ -109,11 +112,31 @@ def _inherited(content: dict[str, Any], path: Path, group: str) -> dict[str, Any
     """Keys of the sibling options that the defaults list names (`- default`)."""
     merged: dict[str, Any] = {}
     for entry in content.get("defaults") or []:
+        if not group or not isinstance(entry, str) or entry == "_self_":
+            continue
         sibling = path.with_name(f"{entry}.yaml")
-        if group and isinstance(entry, str) and entry != "_self_" and sibling.is_file():
+        if sibling.is_file():
             parent = _read(sibling, group=group)
-            merged |= {**parent.defaults, "rules": parent.rules, "space": parent.space}
+            merged |= {**parent.defaults, "rules": parent.rules, "space": parent.space, "comments": parent.comments}
     return merged
+
+
+_COMMENTED = re.compile(r"^(?P<indent> *)(?P<key>\w+):(?:\s+(?P<value>[^#]*?))?(?:\s+# (?P<comment>.*))?$")
+
+
+def _comments(text: str) -> dict[str, str]:
+    """What stands behind a key, by key; `section.key` for keys of a section."""
+    found: dict[str, str] = {}
+    section = ""
+    for line in text.splitlines():
+        match = _COMMENTED.match(line)
+        if match is None:
+            continue
+        if not match["indent"]:
+            section = "" if match["value"] else f"{match['key']}."
+        if match["comment"]:
+            found[(section if match["indent"] else "") + match["key"]] = match["comment"]
+    return found
 
 
 def _description(text: str) -> str:

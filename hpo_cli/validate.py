@@ -11,8 +11,11 @@ from hpo_cli import rules
 from hpo_cli.errors import ConfigError, Problem, did_you_mean
 from hpo_cli.options import COMPONENT_GROUPS, Option, list_options, main_config
 from hpo_cli.plan import OBJECTIVES, RunPlan, make_plan
+from hpo_cli.record.folder import check_name
 
 RESERVED_AT_TOP = ("rules", "experiment")
+ALIASED = ("optimizer.lr", "optimizer.weight_decay")
+"""Second names of `lr` and `regularization.weight_decay`, where their values are checked."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def _checked_section(group: str, section: object, known: Known) -> tuple[dict[st
     for key, value in section.items():
         if key in ("space", "rules"):
             continue
-        if key == "_target_" or (key not in allowed and group in COMPONENT_GROUPS):
+        if key == "_target_" or f"{group}.{key}" in ALIASED or (key not in allowed and group in COMPONENT_GROUPS):
             clean[key] = value  # bound to the target's signature when it is built
         elif key not in allowed:
             problems.append(unknown_key(group, key, known))
@@ -123,8 +126,15 @@ def unknown_key(group: str, key: str, known: Known) -> Problem:
 
 
 def _cross_field_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> list[Problem]:
-    checks = (_loss_problems, _regularization_problems, _objective_problems, _trainer_problems, _split_problems)
+    checks = (_name_problems, _loss_problems, _regularization_problems, _objective_problems, _trainer_problems, _split_problems)
     return [problem for check in checks for problem in check(config, choices)]
+
+
+def _name_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:  # noqa: ARG001
+    try:
+        check_name(config["name"])
+    except ConfigError as error:
+        yield from error.problems
 
 
 def _loss_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from typing import Any
 from hpo_cli.errors import ConfigError, Problem, did_you_mean
 from hpo_cli.plan import Component
 
-ALLOWED = ("hpo_cli.components.", "torch.nn.", "torch.optim.", "pytorch_lightning.loggers.", "torchvision.", "timm.")
+ALLOWED = ("hpo_cli.components.", "torch.nn.", "torch.optim.", "pytorch_lightning.loggers.", "torchvision.models.", "timm.")
 """Module prefixes that a `_target_` may name without `allow_targets`: a config from a stranger cannot run other code."""
 
 
@@ -53,7 +53,7 @@ def bound(component: Component, target: Callable[..., Any], injected: Mapping[st
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     unknown = [] if takes_any else [key for key in component.args if key not in parameters]
     if unknown:
-        own = [name for name in parameters if name not in injected and name not in ("params", "self")]
+        own = [name for name in parameters if name not in ("params", "self")]
         raise ConfigError.of(_unknown(component, key, own) for key in unknown)
     return {**{key: value for key, value in injected.items() if key in parameters}, **component.args}
 

@@ -43,7 +43,7 @@ def he_uniform(model: nn.Module) -> None:
 
 
 def he_normal(model: nn.Module) -> None:
-    """Weights normal with variance `2 / fan_in`, for relu. Source: He et al. 2015 (arXiv:1502.01852), eq. 10."""
+    """Weights normal with variance `2 / fan_in`, for relu. Source: He et al. 2015 (arXiv:1502.01852)."""
     _fill(model, draw=lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"))
 
 

@@ -15,7 +15,7 @@ class BinaryCrossEntropy(nn.Module):
     """Cross-entropy of one logit a sample against a class 0 or 1, with label smoothing.
 
     The target y becomes `y (1 - s) + s / 2`, which is what `torch.nn.CrossEntropyLoss` does with two classes
-    (Szegedy et al. 2016, arXiv:1512.00567, section 7). `label_smoothing` (s, 0 .. 1) may change between two steps.
+    (Szegedy et al. 2016, arXiv:1512.00567, section 7). `label_smoothing` (s) may change while training.
     """
 
     def __init__(self, *, label_smoothing: float = 0.0) -> None:

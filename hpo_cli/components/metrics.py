@@ -16,14 +16,9 @@ if TYPE_CHECKING:
 
 Head = Literal["classes", "one", "targets"]
 
-METRICS: Mapping[Head, Mapping[str, Literal["max", "min"]]] = MappingProxyType(
-    {
-        "classes": MappingProxyType({"accuracy": "max"}),
-        "one": MappingProxyType({"accuracy": "max"}),
-        "targets": MappingProxyType({"mae": "min", "r2": "max"}),
-    }
+METRICS: Mapping[Head, tuple[str, ...]] = MappingProxyType(
+    {"classes": ("accuracy",), "one": ("accuracy",), "targets": ("mae", "r2")}
 )
-"""Head -> its metrics and which way each is better."""
 
 _NOISE = 1e-12  # a variance below this share of the mean square is rounding error of float64 sums
 
@@ -49,9 +44,7 @@ def metric_sums(outputs: Tensor, targets: Tensor, *, head: Head) -> Tensor:
     return torch.cat((outputs.new_full((1,), len(outputs), dtype=dtype, requires_grad=False), *parts))
 
 
-def metrics_from_sums(
-    sums: Tensor, *, head: Head, target_scale: Sequence[float] | None = None
-) -> dict[str, float]:
+def metrics_from_sums(sums: Tensor, *, head: Head, target_scale: Sequence[float] | None = None) -> dict[str, float]:
     """Compute the metrics of `METRICS[head]` from the sums of any number of batches; NaN where undefined.
 
     accuracy: share of correct samples, 0 .. 1. mae: mean absolute error over samples and columns, in original
@@ -66,8 +59,7 @@ def metrics_from_sums(
     scale = [1.0] * num_columns if target_scale is None else target_scale
     maes = [a * s / samples if samples else math.nan for a, s in zip(absolute, scale, strict=True)]
     r2s = [
-        _r2(samples, squared=e, total=t, total_square=q)
-        for e, t, q in zip(squared, total, mean_square, strict=True)
+        _r2(samples, squared=e, total=t, total_square=q) for e, t, q in zip(squared, total, mean_square, strict=True)
     ]
     return {"mae": sum(maes) / num_columns, "r2": sum(r2s) / num_columns}
 

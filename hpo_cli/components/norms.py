@@ -28,18 +28,16 @@ def norm(name: str, num_features: int, *, dims: Literal[0, 1, 2], groups: int = 
     """Make the normalisation of `num_features` features or channels, shape in = shape out.
 
     dims: axes after the channels: 0 for [b, features], 1 for [b, c, length], 2 for [b, c, h, w].
-    `batch` (Ioffe & Szegedy 2015) normalises each channel over the batch, `layer` (Ba et al. 2016) each sample
-    over channels and positions, `group` (Wu & He 2018) each of a sample's `groups` groups of channels.
+    `batch` (Ioffe & Szegedy 2015) normalises each channel over the batch, `layer` (Ba et al. 2016) a sample,
+    `group` (Wu & He 2018) each of a sample's `groups` groups of channels; all take in the positions.
     Raises ConfigError for an unknown name and for groups that do not divide the channels.
     """
     if name not in NORMS:
-        raise ConfigError(
-            "model.norm", name, rule=f"must be one of {', '.join(NORMS)}", fix=did_you_mean(name, NORMS)
-        )
+        raise ConfigError("model.norm", name, rule=f"must be one of {', '.join(NORMS)}", fix=did_you_mean(name, NORMS))
     if name == "group":
         _check_groups(groups, num_features=num_features, dims=dims)
     arguments = {
-        "torch.nn.GroupNorm": (1 if name == "layer" else groups, num_features),
+        "torch.nn.GroupNorm": (groups if name == "layer" else groups, num_features),
         "torch.nn.Identity": (),
     }
     target = NORMS[name][dims]
@@ -47,7 +45,7 @@ def norm(name: str, num_features: int, *, dims: Literal[0, 1, 2], groups: int = 
 
 
 def bias_before(name: str) -> bool:
-    """Tell whether the layer before the norm `name` needs a bias: not before batch norm, which subtracts it."""
+    """Tell whether a layer before the norm `name` needs a bias: batch norm would subtract it."""
     return name != "batch"
 
 

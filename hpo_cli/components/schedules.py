@@ -61,9 +61,7 @@ def cosine(progress: float, *, floor: float = 0.0) -> float:
     return floor + (1.0 - floor) * (1.0 + math.cos(math.pi * progress)) / 2.0
 
 
-def warmed_up(
-    step: int, *, schedule: Callable[[float], float], total_steps: int, warmup_steps: int = 0
-) -> float:
+def warmed_up(step: int, *, schedule: Callable[[float], float], total_steps: int, warmup_steps: int = 0) -> float:
     """Factor of the learning rate at an optimizer step: a linear warm-up, then `schedule` over what is left.
 
     step: optimizer steps done, 0 .. total_steps. While `step < warmup_steps` the factor is

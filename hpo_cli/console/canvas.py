@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from hpo_cli.console.output import Span
@@ -20,7 +21,7 @@ _BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 @dataclass
 class Canvas:
-    """Draw with `stroke`, read with `lines`. columns, rows: in cells. A later stroke gives a shared cell its style."""
+    """Draw with `stroke`, read with `lines`. columns, rows: in cells. A later stroke wins."""
 
     columns: int
     rows: int
@@ -63,14 +64,14 @@ class Canvas:
 def _joined(points: list[Point]) -> Iterator[Point]:
     """All dots on the way from each point to the next, both ends included."""
     yield from points[:1]
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         steps = max(abs(x1 - x0), abs(y1 - y0))
         for k in range(1, steps + 1):
             yield round(x0 + (x1 - x0) * k / steps), round(y0 + (y1 - y0) * k / steps)
 
 
 def thinned(points: Iterable[Point]) -> list[Point]:
-    """The same drawing from fewer points: of those in one column in a row, the first, both extremes and the last."""
+    """The same drawing from fewer points: of those in one column, the first, both extremes and the last."""
     kept: list[Point] = []
     group: list[Point] = []
     for point in points:

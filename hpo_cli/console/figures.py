@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 
 NOTHING = "-"
+_LONGEST_WHOLE = 1e6
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def figure(value: object, *, digits: int = 4) -> str:
     """A number in `digits` significant digits; whole numbers whole; anything else as it is.
 
-    >>> figure(0.98765), figure(12), figure(1e-7), figure(None), figure(1234.5678)
-    ('0.9877', '12', '1e-07', '-', '1235')
+    >>> figure(0.98765), figure(12), figure(0.05), figure(1e-7), figure(None), figure(12345.678)
+    ('0.9877', '12', '0.05', '1e-07', '-', '12346')
     """
     if value is None:
         return NOTHING
     if isinstance(value, bool) or not isinstance(value, float):
         return str(value)
-    if value and math.isfinite(value) and 10**-digits <= abs(value) < 10 ** (digits + 2):
-        decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-        return f"{value:.{decimals}f}"
+    if value.is_integer() and abs(value) < _LONGEST_WHOLE or abs(value) >= 10**digits > abs(value) / 100:
+        return f"{value:.0f}"
     return f"{value:.{digits}g}"
 
 
@@ -44,10 +43,10 @@ def duration(seconds: float | None) -> str:
 
 
 def age(moment: str, *, now: float) -> str:
-    """How long ago an ISO 8601 moment was. now: seconds since 1970.
+    """How old an ISO 8601 moment is. now: seconds since 1970.
 
     >>> age("2026-01-01T00:00:00+00:00", now=1767225600 + 7200)
-    '2 h ago'
+    '2 h'
     """
     try:
         then = datetime.fromisoformat(moment)
@@ -56,5 +55,5 @@ def age(moment: str, *, now: float) -> str:
     passed = now - (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()
     for unit, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
         if passed >= unit:
-            return f"{int(passed // unit)} {name} ago"
-    return f"{max(0, int(passed))} s ago"
+            return f"{int(passed // unit)} {name}"
+    return f"{max(0, int(passed))} s"

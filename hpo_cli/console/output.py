@@ -1,6 +1,6 @@
 """Where text goes: a terminal with colours, a pipe without, and every stream gets only what it can show.
 
-NO_COLOR and FORCE_COLOR are obeyed. rich is imported for styled output alone, so a piped listing starts faster.
+NO_COLOR and FORCE_COLOR are obeyed. rich is imported for styled output alone: a piped listing starts faster.
 """
 
 from __future__ import annotations
@@ -8,21 +8,17 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, NamedTuple, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rich.console import Console
 
-_ASCII = str.maketrans(
-    {"…": "~", "·": "-", "→": ">", "–": "-", "─": "-", "│": "|", "└": "+", "┤": "+", "┬": "+"}
-)
+_ASCII = str.maketrans({"…": "~", "·": "-", "→": ">", "─": "-", "│": "|", "└": "+", "┤": "+", "┬": "+"})
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """A piece of a line. style: words of rich ("bold red"), or empty."""
 
     text: str
@@ -30,6 +26,7 @@ class Span:
 
 
 Line = tuple[Span, ...]
+Style = Literal["auto", "plain"]
 
 
 def line(*parts: str | Span) -> Line:
@@ -38,7 +35,7 @@ def line(*parts: str | Span) -> Line:
 
 
 def console(stream: TextIO | None = None) -> Console:
-    """A rich console on `stream` (default: standard output) that writes what it is given, without guessing."""
+    """A rich console on `stream` (default: standard output) that writes just what it is given."""
     from rich.console import Console
 
     out = stream or sys.stdout
@@ -52,7 +49,7 @@ def is_terminal(stream: TextIO | None = None) -> bool:
 
 
 def is_styled(stream: TextIO | None = None) -> bool:
-    """Whether spans keep their styles: in a terminal, or anywhere under FORCE_COLOR. Under NO_COLOR, bold is left."""
+    """Whether spans keep their styles: in a terminal, or anywhere under FORCE_COLOR."""
     return is_terminal(stream) or _wants("FORCE_COLOR")
 
 
@@ -79,11 +76,12 @@ def size(stream: TextIO | None = None) -> os.terminal_size:
     return os.terminal_size((_number("COLUMNS", 80), _number("LINES", 24)))
 
 
-def write(lines: Iterable[Line], stream: TextIO | None = None) -> None:
+def write(lines: Iterable[Line], stream: TextIO | None = None, *, style: Style = "auto") -> None:
     """Prints lines, never wrapped. A reader that has gone (`| head`) ends the program quietly."""
     out = stream or sys.stdout
     try:
-        _write_styled(lines, out) if is_styled(out) else _write_plain(lines, out)
+        styled = style == "auto" and is_styled(out)
+        _write_styled(lines, out) if styled else _write_plain(lines, out)
         out.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
@@ -91,10 +89,16 @@ def write(lines: Iterable[Line], stream: TextIO | None = None) -> None:
 
 
 def write_json(value: object) -> None:
-    """Prints `value` as strict JSON for another program."""
+    """Prints `value` as strict JSON for another program; the elements of a list, one a line."""
     import json
 
-    write([line(json.dumps(value, indent=2, allow_nan=False))])
+    from hpo_cli.record.jsonl import encode, finite
+
+    if isinstance(value, list):
+        text = "[\n" + ",\n".join(encode(row).decode().rstrip() for row in value) + "\n]"
+    else:
+        text = json.dumps(finite(value), indent=2, allow_nan=False)
+    write([line(text)], style="plain")
 
 
 def cells(text: str) -> int:

@@ -27,14 +27,14 @@ STYLES = (
     "dark_orange",
 )
 MARKS = "*o+x#@%&"
-_ROWS_A_TICK = 3
+_ROWS_A_TICK = 2
 _COLUMNS_A_TICK = 12
 _NARROWEST = 10
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A line to draw. ys: as long as xs, None where there is no value (a gap); note: shown behind the label."""
+    """A line to draw. ys: as long as xs, None for a gap; note: shown behind the label."""
 
     label: str
     xs: Sequence[float]
@@ -54,12 +54,12 @@ class Frame:
 
 
 def plot(curves: Sequence[Curve], frame: Frame) -> list[Line]:
-    """The drawing, `frame.rows` lines (more when the legend needs them), at most `frame.columns` wide."""
+    """The drawing: `frame.rows` lines (more for long legends), none over `frame.columns`."""
     y_axis = axis(y for curve in curves for y in curve.ys if y is not None)
     x_axis = axis(x for curve in curves for x in curve.xs)
-    head = [line(Span(frame.title, "bold")), *_legend(curves, frame)]
+    head = list(_legend(curves, frame))
     rows = max(4, frame.rows - len(head) - 2)
-    y_ticks = ticks(y_axis, most=max(2, rows // _ROWS_A_TICK))
+    y_ticks = ticks(y_axis, most=max(3, rows // _ROWS_A_TICK))
     margin = max(map(len, y_ticks), default=1)
     columns = max(_NARROWEST, frame.columns - margin - 3)
     canvas = Canvas(columns, rows, braille=frame.drawing == "braille")
@@ -67,7 +67,7 @@ def plot(curves: Sequence[Curve], frame: Frame) -> list[Line]:
         for points in _unbroken(curve, canvas, x_axis, y_axis):
             canvas.stroke(thinned(points), mark=mark(index), style=style(index))
     body = _with_y_axis(canvas, y_axis, y_ticks, margin)
-    return [*head, *body, *_x_axis(x_axis, columns, margin, frame)]
+    return [*head, *body, *_x_axis(x_axis, columns, margin)]
 
 
 def style(index: int) -> str:
@@ -81,11 +81,13 @@ def mark(index: int) -> str:
 
 
 def _legend(curves: Sequence[Curve], frame: Frame) -> Iterator[Line]:
-    for index, curve in enumerate(curves):
+    """The title, with the note of a curve that has no other name; then the curves."""
+    lone = len(curves) == 1 and curves[0].label == frame.title
+    note = f"  {curves[0].note}" if lone else ""
+    yield line(Span(frame.title, "bold"), Span(f" by {frame.x_label}{note}", "dim"))
+    for index, curve in enumerate(() if lone else curves):
         sample = "──" if frame.drawing == "braille" else mark(index)
-        yield line(
-            "  ", Span(sample, style(index)), " ", curve.label, Span(f"  {curve.note}".rstrip(), "dim")
-        )
+        yield line("  ", Span(sample, style(index)), " ", curve.label, Span(f"  {curve.note}".rstrip(), "dim"))
 
 
 def _unbroken(curve: Curve, canvas: Canvas, x_axis: Axis, y_axis: Axis) -> Iterator[list[Point]]:
@@ -108,18 +110,17 @@ def _with_y_axis(canvas: Canvas, y_axis: Axis, y_ticks: dict[str, float], margin
         yield (Span(f"{labels.get(row, ''):>{margin}} {edge}", "dim"), *spans)
 
 
-def _x_axis(x_axis: Axis, columns: int, margin: int, frame: Frame) -> Iterator[Line]:
-    room = columns - len(frame.x_label) - 2
+def _x_axis(x_axis: Axis, columns: int, margin: int) -> Iterator[Line]:
     rule, numbers = ["─"] * columns, [" "] * columns
     for label, x in ticks(x_axis, most=max(2, columns // _COLUMNS_A_TICK), whole=True).items():
         place = x_axis.place(x, size=columns)
         rule[place] = "┬"
         start = max(0, min(place - len(label) // 2, columns - len(label)))
-        if start + len(label) <= room and _is_free(numbers, start, len(label)):
+        if _is_free(numbers, start, len(label)):
             numbers[start : start + len(label)] = label
     indent = " " * (margin + 1)
     yield line(Span(f"{indent}└{''.join(rule)}", "dim"))
-    yield line(Span(f"{indent} {''.join(numbers)[:room]:<{room}}  {frame.x_label}", "dim"))
+    yield line(Span(f"{indent} {''.join(numbers)}", "dim"))
 
 
 def _is_free(numbers: list[str], start: int, length: int) -> bool:

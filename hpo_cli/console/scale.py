@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_SMALLEST = 1e-280  # below it, a range cannot be divided into steps
 _LARGEST = 1e300  # beyond it, differences of two values overflow
 _ROUND = (1.0, 2.0, 5.0, 10.0)
 _MOST_TICKS = 20
+_FINEST, _COARSEST = 1e-4, 1e7  # labels outside are written with an exponent
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,9 @@ def axis(values: Iterable[float]) -> Axis:
     if not bounded:
         return Axis(0.0, 1.0)
     low, high = min(bounded), max(bounded)
-    if high - low > 1e-12 * max(abs(low), abs(high), 1e-280):
+    if high - low > 1e-12 * max(abs(low), abs(high), _SMALLEST):
         return Axis(low, high)
-    room = 0.1 * abs(low) if abs(low) > 1e-280 else 1.0
+    room = 0.1 * abs(low) if abs(low) > _SMALLEST else 1.0
     return Axis(low - room, high + room)
 
 
@@ -56,7 +58,7 @@ def _round_step(least: float) -> float:
 
 def _label(value: float, step: float) -> str:
     large = max(abs(value), step)
-    if value and not 1e-4 <= step <= large < 1e7:
+    if value and not _FINEST <= step <= large < _COARSEST:
         return f"{value:.3g}"
     return f"{value:.{max(0, -math.floor(math.log10(step)))}f}" if value else "0"
 

@@ -9,21 +9,24 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
-from torch import nn
 
 from hpo_cli.components.metrics import metric_sums
 from hpo_cli.engine.batches import BatchSource, Pair
 from hpo_cli.engine.evaluation import evaluate
 from hpo_cli.engine.knobs import read_knobs, set_knobs
+from hpo_cli.engine.preflight import horizon
 from hpo_cli.engine.progress import Best, Horizon, Position, Reporter
 from hpo_cli.engine.step import Stepper
 from hpo_cli.engine.stop import StopFlag, StoppedError
 from hpo_cli.engine.sums import TrainSums
-from hpo_cli.errors import ConfigError, RunFailedError
+from hpo_cli.errors import RunFailedError
 from hpo_cli.plan import Objective, RunPlan, direction
 
 FLUSH_ELEMENTS = 4_000_000
 """Outputs are kept on the device for train metrics until a flush or until they have this many numbers."""
+
+REPORT_SECONDS = 0.2
+"""Whoever watches hears of progress at most this often."""
 
 
 class Recorder(Protocol):
@@ -58,37 +61,17 @@ class TrainingLoop:
         self._steps: list[int] = []  # the update that each of them belonged to
         self._batches: Iterator[Pair] | None = None
         self._checkpoint_at = self._next_checkpoint()
+        self._report_at = 0.0
 
     @property
     def horizon(self) -> Horizon:
         """How far training goes with the settings of now."""
-        settings = self.system.settings
-        steps = math.ceil(math.ceil(self._train.num_samples / settings.batch_size) / settings.accumulate)
-        limit = self.plan.trainer.max_steps
-        total = steps * settings.epochs if limit is None else min(steps * settings.epochs, limit)
-        return Horizon(total, steps, settings.epochs, self._train.num_samples)
+        return horizon(self.system.settings, self._train.num_samples, max_steps=self.plan.trainer.max_steps)
 
     def begin(self) -> None:
-        """Check what only the data can tell, and announce the start."""
-        horizon, settings = self.horizon, self.system.settings
-        if settings.batch_size > horizon.num_samples:
-            rule = f"must not exceed the {horizon.num_samples} training samples"
-            raise ConfigError("batch_size", settings.batch_size, rule=rule, fix="lower it")
-        if settings.warmup_steps > horizon.total_steps:
-            rule = f"must not exceed the {horizon.total_steps} steps of this run"
-            raise ConfigError("schedule.warmup_steps", settings.warmup_steps, rule=rule, fix="lower it or raise epochs")
-        self._refuse_lonely_batch_norm(horizon)
+        """Announce the start."""
         self.system.model.train()
-        self._reporter.started(horizon)
-
-    def _refuse_lonely_batch_norm(self, horizon: Horizon) -> None:
-        """Batch norm over single numbers fails on a batch of one, which the last of an epoch may be."""
-        size, shard = self.system.settings.batch_size, self.stepper.backend.shard
-        last = horizon.num_samples % size or size
-        lonely = any(shard.count(rows) == 1 for rows in (size, last))
-        if lonely and any(isinstance(layer, nn.BatchNorm1d) for layer in self.system.model.modules()):
-            rule = f"leaves a last batch of {last} of {horizon.num_samples} samples, and batch norm has no variance in a batch of one"
-            raise ConfigError("batch_size", size, rule=rule, fix="choose another batch_size, or model.norm=layer")
+        self._reporter.started(self.horizon)
 
     def advance(self, num_steps: int, stop: StopFlag) -> None:
         """Take up to `num_steps` steps; validate at each epoch's end. Raises StoppedError once asked to stop."""
@@ -133,8 +116,12 @@ class TrainingLoop:
             self._log_step(lr)
         elif sum(self._sizes) * self.system.num_outputs > FLUSH_ELEMENTS:
             self._collect()
-        if self._checkpoint_due():
+        now = time.monotonic()
+        if self._checkpoint_due(now):
             self.save()
+        if now >= self._report_at:
+            self._reporter.advanced(position)
+            self._report_at = now + REPORT_SECONDS
 
     def _log_step(self, lr: float) -> None:
         self._collect()
@@ -215,11 +202,11 @@ class TrainingLoop:
             f"lower lr, or set regularization.clip_norm=1"
         )
 
-    def _checkpoint_due(self) -> bool:
+    def _checkpoint_due(self, now: float) -> bool:
         every = self.plan.checkpoint.every_steps
         if every is not None and self.position.step % every == 0:
             return True
-        return self.stepper.backend.shard.world == 1 and time.monotonic() >= self._checkpoint_at
+        return self.stepper.backend.shard.world == 1 and now >= self._checkpoint_at
 
     def _next_checkpoint(self) -> float:
         minutes = self.plan.checkpoint.every_minutes

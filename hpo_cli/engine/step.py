@@ -62,6 +62,11 @@ class Stepper:
         """Drop what the steps gathered."""
         self.losses, self.outputs, self.targets = [], [], []
 
+    def loss_of(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The loss of a batch with its penalties, as training sees it; gathers nothing."""
+        with self.backend.forward_context():
+            return self._penalised(self.system.criterion(self._forward(x), y))
+
     def _accumulate(self, x: torch.Tensor, y: torch.Tensor, *, share: float) -> None:
         if self._plain:
             outputs = self._forward(x)

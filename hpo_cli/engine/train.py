@@ -18,6 +18,7 @@ from hpo_cli.engine.checkpoints import State, weights_sha256
 from hpo_cli.engine.lightning import pl
 from hpo_cli.engine.loop import Recorder, TrainingLoop
 from hpo_cli.engine.module import LightningRun, Stretches
+from hpo_cli.engine.preflight import check_fit, choose_threads
 from hpo_cli.engine.progress import Outcome, Reporter
 from hpo_cli.engine.ranks import LocalRanks, Ranks
 from hpo_cli.engine.recorder import FolderRecorder, NullRecorder
@@ -26,6 +27,7 @@ from hpo_cli.engine.stop import StopFlag
 from hpo_cli.engine.system import System, build_system, load_splits
 from hpo_cli.errors import ConfigError
 from hpo_cli.plan import RunPlan
+from hpo_cli.record import ledger
 
 DTYPES = {"64-true": torch.float64}
 
@@ -33,22 +35,38 @@ DTYPES = {"64-true": torch.float64}
 class Training:
     """One run in this process: data, system, Lightning, loop. `run` trains; `outcome` says where it stands."""
 
-    def __init__(self, plan: RunPlan, *, folder: Path, reporter: Reporter, stop: StopFlag) -> None:
-        self.plan, self.folder, self._reporter, self._stop = plan, folder, reporter, stop
-        set_threads(plan)
+    def __init__(self, plan: RunPlan, *, reporter: Reporter, stop: StopFlag) -> None:
+        """Load the data and build the system. Raises ConfigError when plan and data do not go together."""
+        self.plan, self._reporter, self._stop = plan, reporter, stop
+        torch.set_num_threads(1)  # until the size of a step is known
         self.splits: Splits = load_splits(plan.data, allow=plan.allow_targets)
         self.system: System = build_system(plan, self.splits.spec)
+        check_fit(plan, self.system, self.splits)
+        self.threads = choose_threads(plan, self.system, cores=_cores())
+        torch.set_num_threads(self.threads)
         self._recorder: FolderRecorder | NullRecorder = NullRecorder()
         self._module = LightningRun(self.system, make_loop=self._make_loop, stop=stop)
         self._began = time.monotonic()
 
-    def run(self, ranks: Ranks | None = None, *, resume_from: State | None = None) -> None:
-        """Train to the end. ranks: this process's place when there are several.
+    @property
+    def summary(self) -> dict[str, int]:
+        """Sizes of the splits, parameters of the network, CPU threads."""
+        splits = {"train": self.splits.train, "val": self.splits.val, "test": self.splits.test}
+        parameters = sum(parameter.numel() for parameter in self.system.model.parameters())
+        sizes = {name: len(split.x) for name, split in splits.items()}
+        return {**sizes, "parameters": parameters, "threads": self.threads}
 
-        Raises RunFailedError for a bad loss, StoppedError after a signal, ConfigError for what only the data can tell.
+    def record_data(self, folder: Path) -> None:
+        """Write the summary and the class counts to the ledger."""
+        ledger.append(folder, "data", step=0, class_counts=self.splits.spec.class_counts, **self.summary)
+
+    def run(self, folder: Path, *, ranks: Ranks | None = None, resume_from: State | None = None) -> None:
+        """Train to the end, writing to `folder`. ranks: this process's place when there are several.
+
+        Raises RunFailedError for a bad loss, StoppedError after a signal.
         """
-        self._resume_from = resume_from
-        self._trainer = make_trainer(self.plan, folder=self.folder, ranks=ranks)
+        self._folder, self._resume_from = folder, resume_from
+        self._trainer = make_trainer(self.plan, folder=folder, ranks=ranks)
         try:
             self._trainer.fit(self._module, train_dataloaders=Stretches(self._module))
             if self._module.loop is not None:
@@ -88,7 +106,7 @@ class Training:
         val = tensors(self.splits.val, device=backend.device, dtype=dtype)
         if backend.shard.rank == 0:
             mirror = _mirror(self._trainer)
-            self._recorder = FolderRecorder(self.folder, plan.checkpoint, mirror=mirror)
+            self._recorder = FolderRecorder(self._folder, plan.checkpoint, mirror=mirror)
         recorder: Recorder = self._recorder
         stepper = Stepper(self.system, backend, seed=plan.seed, forward=self._forward())
         loop = TrainingLoop(plan, stepper, train=train, val=val, recorder=recorder, reporter=self._reporter)
@@ -125,13 +143,10 @@ def make_trainer(plan: RunPlan, *, folder: Path, ranks: Ranks | None) -> pl.Trai
         raise ConfigError("trainer.accelerator", plan.trainer.accelerator, rule=line, fix="try trainer=cpu") from error
 
 
-def set_threads(plan: RunPlan) -> None:
-    """CPU threads of this process: as asked, or a fair share of the cores when several processes train together."""
-    threads = plan.trainer.threads
-    if threads is None and plan.trainer.devices > 1:
-        threads = max(1, len(os.sched_getaffinity(0)) // plan.trainer.devices)
-    if threads is not None:
-        torch.set_num_threads(threads)
+def _cores() -> int:
+    """Cores that this process may use, which a job scheduler can make fewer than the machine has."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _mirror(trainer: pl.Trainer) -> Callable[[Mapping[str, Any]], None] | None:

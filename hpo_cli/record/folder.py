@@ -19,9 +19,7 @@ HYDRA = ".hydra"
 CHECKPOINTS = "checkpoints"
 CONTROL = "control"
 
-_SAFE_NAME = re.compile(
-    r"\w(?:[\w.+-]{0,58}\w)?"
-)  # one path part, neither hidden nor an option, on any file system
+_SAFE_NAME = re.compile(r"\w(?:[\w.+-]{0,58}\w)?")  # one path part, neither hidden nor an option, on any file system
 _ATTEMPTS = 1000
 
 
@@ -38,9 +36,7 @@ def create_run_folder(root: Path | str, name: str) -> Path:
         sync_folder(parent)
     except OSError as error:
         rule = f"a run's folder cannot be made in {parent} ({error.strerror or error})"
-        raise ConfigError(
-            "outputs", str(root), rule=rule, fix="give another place with outputs=DIR"
-        ) from error
+        raise ConfigError("outputs", str(root), rule=rule, fix="give another place with outputs=DIR") from error
     return folder
 
 

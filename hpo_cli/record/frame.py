@@ -44,9 +44,7 @@ def load_runs(root: Path | str = "outputs") -> pd.DataFrame:
 def _row(record: RunRecord) -> dict[str, Any]:
     own = _own(record)
     plan = {key: tuple(value) if isinstance(value, list) else value for key, value in _plan(record).items()}
-    best = {
-        f"best.{name}": value.get("value") for name, value in record.best.items() if isinstance(value, dict)
-    }
+    best = {f"best.{name}": value.get("value") for name, value in record.best.items() if isinstance(value, dict)}
     return own | record.metrics | best | {key: value for key, value in plan.items() if key not in own}
 
 

@@ -94,6 +94,24 @@ def names(rows: Sequence[Row]) -> list[str]:
     return [name for name in dict.fromkeys(key for row in rows for key in row) if name not in COUNTERS]
 
 
+def best_row(rows: Sequence[Row], name: object, *, mode: object) -> dict[str, float | int | None]:
+    """{value, step} of the row with the best finite value of metric `name`, or {}. mode: "min" or "max"."""
+    values = [(value, row.get("step")) for row in rows if (value := number(row.get(str(name)))) is not None]
+    if not values:
+        return {}
+    value, step = (min if mode == "min" else max)(values, key=lambda pair: pair[0])
+    return {"value": value, "step": step}
+
+
+def best_of_each(rows: Sequence[Row], *, modes: Mapping[str, str]) -> dict[str, dict[str, float | int | None]]:
+    """{metric: {value, step}} of the best rows. Outside `modes`, losses and errors are better low."""
+    return {name: best_row(rows, name, mode=modes.get(name) or _usual_mode(name)) for name in names(rows)}
+
+
+def _usual_mode(name: str) -> str:
+    return "min" if name.endswith(("loss", "error", "mse", "mae", "rmse")) else "max"
+
+
 def number(value: object) -> float | None:
     """`value` when it is a finite number, otherwise None."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,7 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Status = Literal["finished", "failed", "interrupted", "running", "running?", "damaged"]
-_NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+_NO_TEXT = bytes([*range(9), *range(14, 32), 127])
+_PLAN_PROBE = 512  # bytes
+_LONGEST_CUT = 3  # bytes that a character may lose at the end of the probe
 QUIET_S = 300.0  # a run that has written nothing for so long may have died
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ class RunRecord:
     wrong when the status is `damaged`.
     """
 
-    path: Path
+    place: str
     id: str
     name: str
     status: Status
@@ -69,6 +70,17 @@ class RunRecord:
     weights_sha256: str = ""
     damage: str = ""
 
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return Path(self.place)
+
+    def to_json(self) -> Values:
+        """All fields in types that JSON knows."""
+        aim = vars(self.objective) if self.objective else None
+        own = {"path" if key == "place" else key: value for key, value in vars(self).items()}
+        return own | {"objective": aim, "overrides": list(self.overrides)}
+
 
 def read_run(path: str | Path, *, now: float | None = None) -> RunRecord:
     """The record of the run in folder `path`. now: seconds since 1970, to tell quiet runs from live ones."""
@@ -82,7 +94,7 @@ def read_run(path: str | Path, *, now: float | None = None) -> RunRecord:
     status: Status = "damaged" if problems else _status(ended, place, now)
     parts = place.rsplit(os.sep, 2)
     return RunRecord(
-        path=Path(place),
+        place=place,
         id=parts[-1],
         name=text(started.get("name")) or (parts[-2] if len(parts) > 1 else ""),
         status=status,
@@ -125,11 +137,11 @@ def _read_started(place: str) -> Values:
 
 def _probe_plan(place: str) -> None:
     """Whether `plan.yaml` looks like one: to parse every run's YAML would take a listing's whole time."""
-    head = read_file(place, folder.PLAN, size=1024)
+    head = read_file(place, folder.PLAN, size=_PLAN_PROBE)
     if head is None:
         raise DamagedError(f"{folder.PLAN} is missing")
-    shown = head.decode("utf-8", "ignore")
-    if b":" not in head or len(shown.encode()) < len(head) - 3 or _NO_TEXT.search(shown):
+    cut = 0 if head.isascii() else len(head) - len(head.decode("utf-8", "ignore").encode())
+    if b":" not in head or cut > _LONGEST_CUT or len(head.translate(None, _NO_TEXT)) < len(head):
         raise DamagedError(f"{folder.PLAN} is not a plan")
 
 
@@ -147,17 +159,8 @@ def _read_live(place: str) -> Values:
         "steps": max(state.step, count(last.get("step")) or 0),
         "epochs": last.get("epoch"),
         "metrics": {name: last[name] for name in metrics.names([last])},
-        "objective": best_row(rows, aim.get("name"), mode=aim.get("mode")),
+        "objective": metrics.best_row(rows, aim.get("name"), mode=aim.get("mode")),
     }
-
-
-def best_row(rows: tuple[jsonl.Row, ...], name: object, *, mode: object) -> Values:
-    """{value, step} of the row with the best finite value of metric `name`, or {}. mode: "min" or "max"."""
-    values = [(value, row.get("step")) for row in rows if (value := number(row.get(str(name)))) is not None]
-    if not values:
-        return {}
-    value, step = (min if mode == "min" else max)(values, key=lambda pair: pair[0])
-    return {"value": value, "step": step}
 
 
 def _status(ended: Values, place: str, now: float | None) -> Status:

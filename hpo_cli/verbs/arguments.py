@@ -19,7 +19,7 @@ class Parser(argparse.ArgumentParser):
     """argparse with one-line errors (UserError), whole option names, and did-you-mean for unknown ones."""
 
     def __init__(self, verb: str, *, about: str) -> None:
-        super().__init__(prog=f"hpo-run {verb}", description=about, allow_abbrev=False)
+        super().__init__(prog=f"hpo-run {verb}".strip(), description=about, allow_abbrev=False)
 
     def read(self, argv: Sequence[str]) -> argparse.Namespace:
         """The words of `argv`, checked. Raises UserError."""

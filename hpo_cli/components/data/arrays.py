@@ -42,7 +42,8 @@ class DataSpec:
 
     input_shape: the shape of one sample.   num_targets: target columns, 1 for classification.
     class_counts: {"train" | "val" | "test": {class name: samples}}, empty for regression.
-    target_mean, target_scale: one float a target, for regression; value in the file's units = output * scale + mean.
+    target_mean, target_scale: one float a target, for regression; output * scale + mean
+    is in the file's units.
     """
 
     task: Task

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_shares(val_fraction: float, *, test_fraction: float | None, subset: float) -> None:
-    """Both fractions above 0 with a sum below 1 (test_fraction None: a published test split), subset in 0 .. 1."""
+    """Refuse fractions that leave a part empty, and a subset outside 0 .. 1. None: a published test split."""
     fractions = {"data.val_fraction": val_fraction}
     if test_fraction is not None:
         fractions["data.test_fraction"] = test_fraction
@@ -35,13 +35,13 @@ def check_shares(val_fraction: float, *, test_fraction: float | None, subset: fl
 
 
 def check_seed(split_seed: int) -> None:
-    """The generator takes no negative seed."""
+    """Refuse a negative seed: the generator takes none."""
     if split_seed < 0:
         raise ConfigError("data.split_seed", split_seed, rule="must be 0 or more")
 
 
 def check_finite(raw: RawData) -> None:
-    """No NaN and no infinity in the inputs or the targets, the published test split included."""
+    """Refuse NaN and infinity in inputs and targets, those of a published test split included."""
     parts = {"inputs": raw.x, "targets": raw.y}
     if raw.test:
         parts |= {"test inputs": raw.test[0], "test targets": raw.test[1]}
@@ -58,7 +58,7 @@ def _num_non_finite(values: NDArray[np.generic]) -> int:
 
 
 def check_sizes(strata: Indices, names: tuple[str, ...] | None, *, num_parts: int) -> None:
-    """Two classes at least, each with a sample for every part. names None: regression, one stratum."""
+    """Refuse a single class, and a class without a sample for every part. names None: regression."""
     if names is None:
         if len(strata) < num_parts:
             raise ConfigError(
@@ -69,7 +69,9 @@ def check_sizes(strata: Indices, names: tuple[str, ...] | None, *, num_parts: in
     if len(names) == 1:
         raise ConfigError("data", rule=f"all samples are of one class, {names[0]!r}", fix="add samples of another")
     problems = [
-        Problem("data", f"class {name!r} has {count} samples, {_NEEDED[num_parts]}", "add samples or leave it out")
+        Problem(
+            "data", f"class {name!r} has too few samples ({count}) {_NEEDED[num_parts]}", "add samples or leave it out"
+        )
         for name, count in zip(names, counts, strict=True)
         if count < num_parts
     ]
@@ -78,19 +80,16 @@ def check_sizes(strata: Indices, names: tuple[str, ...] | None, *, num_parts: in
 
 
 _NEEDED = {
-    2: "too few to be in train and val (2 needed)",
-    3: "too few to be in train, val and test (3 needed)",
+    2: "to be in train and val (2 needed)",
+    3: "to be in train, val and test (3 needed)",
 }
 
 
 def check_subset(subset: float, num_train: int, *, num_classes: int) -> None:
-    """The subset of the training part has room for one sample of each class."""
-    if round(subset * num_train) < max(1, num_classes):
-        raise ConfigError(
-            "data.subset",
-            subset,
-            rule=f"leaves {round(subset * num_train)} of {num_train} training samples for {num_classes} classes"
-            if num_classes
-            else f"leaves none of {num_train} training samples",
-            fix="raise it",
-        )
+    """Refuse a subset of the training part without room for one sample of each class (0 for regression)."""
+    num_used = round(subset * num_train)
+    if num_used < max(1, num_classes):
+        rule = f"leaves {num_used} of {num_train} training samples"
+        if num_classes:
+            rule += f" for {num_classes} classes"
+        raise ConfigError("data.subset", subset, rule=rule, fix="raise it")

@@ -37,6 +37,4 @@ def _fetched(url: str) -> bytes:
             return content
     except (OSError, http.client.HTTPException) as error:
         rule = f"{url} could not be fetched: {error}"
-        raise ConfigError(
-            "data.download", value=True, rule=rule, fix="put the file in data.folder by hand"
-        ) from None
+        raise ConfigError("data.download", value=True, rule=rule, fix="put the file in data.folder by hand") from None

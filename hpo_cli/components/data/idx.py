@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set is published. sha256: {file name: digest}; system_folder: of the package `apt_package`."""
+    """Where a data set is published. sha256: {file: digest}; system_folder: of the package `apt_package`."""
 
     name: str
     url: str
@@ -73,8 +73,8 @@ def mnist(*, folder: str | None = None, download: bool = False) -> RawData:
 def fashion_mnist(*, folder: str | None = None, download: bool = False) -> RawData:
     """Photographs of clothes, uint8 [60000, 1, 28, 28] and a test split of 10,000. Source: Xiao et al. 2017.
 
-    folder: with the four idx files, packed (.gz) or not; None looks in `$XDG_CACHE_HOME/hpo-run/fashion_mnist`,
-    then where Debian's package dataset-fashion-mnist puts them.
+    folder: with the four idx files, packed (.gz) or not; None looks in
+    `$XDG_CACHE_HOME/hpo-run/fashion_mnist`, then where Debian's package dataset-fashion-mnist puts them.
     download: fetches what is missing into that folder. Raises ConfigError for missing or damaged files.
     """
     return _read(FASHION_MNIST, folder=folder, download=download)

@@ -1,4 +1,4 @@
-"""The idx file format of MNIST: a magic number, the dimensions, then the bytes. Source: yann.lecun.com/exdb/mnist."""
+"""The idx file format: a magic number, the dimensions, the bytes. Source: yann.lecun.com/exdb/mnist."""
 
 from __future__ import annotations
 
@@ -57,5 +57,8 @@ def _content(path: Path) -> bytes:
 
 def _damaged(path: Path, what: str) -> ConfigError:
     return ConfigError(
-        "data.folder", path, rule=f"is damaged: {what}", fix="delete it and set data.download=true, or copy it anew"
+        "data.folder",
+        path,
+        rule=f"is damaged: {what}",
+        fix="delete it and set data.download=true, or copy it anew",
     )

@@ -19,9 +19,7 @@ class Partition:
     test: Indices
 
 
-def partition(
-    strata: Indices, *, val_fraction: float, test_fraction: float, subset: float, seed: int
-) -> Partition:
+def partition(strata: Indices, *, val_fraction: float, test_fraction: float, subset: float, seed: int) -> Partition:
     """Disjoint stratified parts of all rows; `subset` then thins the training part alone.
 
     strata: int64 [n], 0 .. k-1 without a gap; one stratum gives a plain random split.
@@ -53,7 +51,7 @@ def _rank_within(labels: Indices, sizes: Indices) -> Indices:
 
 
 def _allot(sizes: Indices, fraction: float, *, room: Indices) -> Indices:
-    """Each stratum's share, at least 1 and at most `room`, by largest remainders: within 1 of size * fraction."""
+    """Each stratum's share by largest remainders, 1 to `room`: within 1 of size * fraction."""
     if fraction == 0:
         return np.zeros_like(sizes)
     exact = sizes * fraction
@@ -61,4 +59,5 @@ def _allot(sizes: Indices, fraction: float, *, room: Indices) -> Indices:
     missing = max(0, round(float(exact.sum())) - int(counts.sum()))
     largest_remainders = np.argsort(counts - exact, kind="stable")[:missing]
     counts[largest_remainders] += 1
-    return np.minimum(counts, room)
+    bounded: Indices = np.minimum(counts, room)
+    return bounded

@@ -31,9 +31,9 @@ def prepare(
     val_fraction, test_fraction: shares of all samples, above 0. A published test split is used where there is
     one; test_fraction then has no effect and val_fraction is a share of the rest.
     subset: share of the training part that is used, 0 .. 1; validation and test do not change with it.
-    standardize: features (channels for images and sequences) and regression targets get mean 0 and deviation 1;
-    without it, pixels are divided by 255 and all else stays.
-    Raises ConfigError for impossible fractions, NaN or infinite values, a single class, a class too small to split.
+    standardize: features (channels for images and sequences) and regression targets get mean 0 and
+    deviation 1; without it, pixels are divided by 255 and all else stays.
+    Raises ConfigError for impossible fractions, NaN or infinite values, a single class, a class too small.
     """
     check_shares(val_fraction, test_fraction=None if raw.test else test_fraction, subset=subset)
     check_seed(split_seed)
@@ -52,9 +52,7 @@ def prepare(
     return _assembled(raw, parts, names=names, standardize=standardize)
 
 
-def _assembled(
-    raw: RawData, parts: Partition, *, names: tuple[str, ...] | None, standardize: bool
-) -> Splits:
+def _assembled(raw: RawData, parts: Partition, *, names: tuple[str, ...] | None, standardize: bool) -> Splits:
     x_scaling = measured_scaling(raw.x, parts.train) if standardize else plain_scaling(raw.x)
     y_scaling = None if names else _target_scaling(raw.y, parts.train, standardize=standardize)
     test_x, test_y = raw.test or (raw.x, raw.y)

@@ -1,4 +1,4 @@
-"""Zero mean and unit variance by the statistics of some rows, a block at a time: images stay bytes until here."""
+"""Zero mean and unit variance by the statistics of some rows, in blocks: images stay bytes until here."""
 
 from __future__ import annotations
 
@@ -32,15 +32,17 @@ def measured_scaling(x: Features, rows: Indices) -> Scaling:
     """Mean and standard deviation over `rows` of x [n, c, ...], for each c; a constant one has scale 1."""
     axes = (0, *range(2, x.ndim))
     count = len(rows) * int(np.prod(x.shape[2:], dtype=np.int64))
-    total = sum((block.sum(axis=axes) for block in _blocks(x, rows)), start=np.zeros(x.shape[1]))
-    low = np.min([block.min(axis=axes) for block in _blocks(x, rows)], axis=0)
-    high = np.max([block.max(axis=axes) for block in _blocks(x, rows)], axis=0)
+    total = np.zeros(x.shape[1])
+    first = x[rows[:1]].max(axis=axes)
+    constant = np.ones(x.shape[1], dtype=bool)
+    for block in _blocks(x, rows):
+        total += block.sum(axis=axes, dtype=np.float64)
+        constant &= (block.min(axis=axes) == first) & (block.max(axis=axes) == first)
     mean = total / count
     squares = np.zeros(x.shape[1])
     for block in _blocks(x, rows):
-        block -= _along_axis_1(mean, x.ndim)
-        squares += np.square(block, out=block).sum(axis=axes)
-    return Scaling(mean, np.where(low == high, 1.0, np.sqrt(squares / count)))
+        squares += np.square(block - _along_axis_1(mean, x.ndim)).sum(axis=axes)
+    return Scaling(mean, np.where(constant, 1.0, np.sqrt(squares / count)))
 
 
 def plain_scaling(x: Features) -> Scaling:
@@ -54,17 +56,16 @@ def scaled(x: Features, rows: Indices, *, scaling: Scaling) -> NDArray[np.float3
     out = np.empty((len(rows), *x.shape[1:]), dtype=np.float32)
     start = 0
     for block in _blocks(x, rows):
-        block -= _along_axis_1(scaling.mean, x.ndim)
-        block /= _along_axis_1(scaling.scale, x.ndim)
-        out[start : start + len(block)] = block
+        centred = block - _along_axis_1(scaling.mean, x.ndim)
+        out[start : start + len(block)] = centred / _along_axis_1(scaling.scale, x.ndim)
         start += len(block)
     return out
 
 
-def _blocks(x: Features, rows: Indices) -> Iterator[Floats]:
+def _blocks(x: Features, rows: Indices) -> Iterator[Features]:
     num_rows = max(1, BLOCK_ELEMENTS // max(1, int(np.prod(x.shape[1:], dtype=np.int64))))
     for start in range(0, len(rows), num_rows):
-        yield x[rows[start : start + num_rows]].astype(np.float64)
+        yield x[rows[start : start + num_rows]]
 
 
 def _along_axis_1(values: Floats, num_dims: int) -> Floats:

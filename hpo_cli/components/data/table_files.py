@@ -15,8 +15,9 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 
 
 def read_table(path: str, *, separator: str) -> pd.DataFrame:
-    """The file's table, its columns named by strings. `.parquet` and `.pq` are parquet, all else is csv.
+    """Read a file whose name ends in .parquet or .pq as parquet and any other as csv; columns are strings.
 
+    separator: between the fields of a csv file: one character, or `tab`.
     Raises ConfigError for a file that is missing, empty, damaged or without rows, for column names that come
     twice, and where pandas or pyarrow is not installed.
     """
@@ -25,8 +26,10 @@ def read_table(path: str, *, separator: str) -> pd.DataFrame:
         raise _missing_file(path, file)
     try:
         frame = _parquet(file) if file.suffix in PARQUET_SUFFIXES else _csv(file, path, separator)
-    except ImportError as error:
-        rule = f"needs the package {error.name or 'pandas'}"
+    except ImportError:
+        rule = (
+            "needs the packages pandas and pyarrow" if file.suffix in PARQUET_SUFFIXES else "needs the package pandas"
+        )
         raise ConfigError("data.path", path, rule=rule, fix="pip install 'hpo-run[tables]'") from None
     except UnicodeDecodeError:
         raise ConfigError("data.path", path, rule="is not text in UTF-8", fix="save it as UTF-8") from None
@@ -43,6 +46,10 @@ def read_table(path: str, *, separator: str) -> pd.DataFrame:
 def _csv(file: Path, path: str, separator: str) -> pd.DataFrame:
     import pandas as pd
 
+    separator = "\t" if separator == "tab" else separator
+    if len(separator) != 1:
+        rule = "must be one character, or the word tab"
+        raise ConfigError("data.separator", separator, rule=rule, fix="try data.separator=';'")
     try:
         header = pd.read_csv(
             file,
@@ -57,12 +64,13 @@ def _csv(file: Path, path: str, separator: str) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         raise ConfigError("data.path", path, rule="is empty", fix="check how it was written") from None
     _check_names([str(name) for name in header.iloc[0]], path)  # pandas would rename a second `a` to `a.1`
-    frame = pd.read_csv(
-        file, sep=separator, skipinitialspace=True, encoding="utf-8-sig", low_memory=False
-    )
+    frame = pd.read_csv(file, sep=separator, skipinitialspace=True, encoding="utf-8-sig", low_memory=False)
     if not isinstance(frame.index, pd.RangeIndex):  # pandas' silent reading of rows longer than the header
         raise ConfigError(
-            "data.path", path, rule="has rows with more fields than its header names", fix="complete the header"
+            "data.path",
+            path,
+            rule="has rows with more fields than its header names",
+            fix="complete the header",
         )
     return frame
 

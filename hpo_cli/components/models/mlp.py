@@ -8,6 +8,7 @@ from collections import OrderedDict
 from torch import nn
 
 from hpo_cli.components.activations import activation as new_activation
+from hpo_cli.components.dropout import Dropout
 from hpo_cli.components.norms import bias_before
 from hpo_cli.components.norms import norm as new_norm
 
@@ -40,7 +41,7 @@ class MLP(nn.Sequential):
             layers[f"linear{i}"] = nn.Linear(num_inputs, width, bias=bias_before(norm))
             layers[f"norm{i}"] = new_norm(norm, width, dims=0, groups=norm_groups)
             layers[f"activation{i}"] = new_activation(activation)
-            layers[f"dropout{i}"] = nn.Dropout(dropout)
+            layers[f"dropout{i}"] = Dropout(dropout)
             num_inputs = width
         layers["head"] = nn.Linear(num_inputs, num_outputs)
         super().__init__(without_identities(layers))

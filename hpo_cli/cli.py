@@ -1,0 +1,62 @@
+"""The entry point: a verb and its words, or overrides for a training run. Turns every error into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+
+from hpo_cli.errors import UserError, did_you_mean
+
+VERBS = {
+    "ls": "list runs, newest first",
+    "show": "what a run is, how it went, and the command that makes it again",
+    "curves": "draw the loss and the metric of runs in the terminal",
+    "diff": "what differs between two runs: config and results",
+    "check": "build everything and run one batch, save nothing",
+    "test": "evaluate a run's best model on the test split, once",
+    "completion": "print the completion script of a shell",
+}
+"""Verb -> what it does, one line; each lives in `hpo_cli.verbs.<verb>`."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code: 0 good, 1 the run failed, 2 the command was wrong, 128 + n after a signal."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except UserError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            traceback.print_exc()
+        else:
+            print(error, file=sys.stderr)  # noqa: T201 - the one place that speaks of errors
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the last resort: a bug of ours, in one line
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        text = " ".join(str(error).split())
+        print(f"internal error: {type(error).__name__}: {text}; HYDRA_FULL_ERROR=1 shows where", file=sys.stderr)  # noqa: T201
+        return 1
+
+
+def _dispatch(words: list[str]) -> int:
+    verb = words[0] if words else ""
+    if verb in VERBS:
+        code: int = importlib.import_module(f"hpo_cli.verbs.{verb}").main(words[1:])
+        return code
+    if verb and "=" not in verb and verb[0] not in "-+~":
+        near = did_you_mean(verb, VERBS)
+        known = ", ".join(VERBS)
+        raise UserError(f"{verb}: no verb of hpo-run ({known}) and no override (key=value); {near or 'see hpo-run --help'}")
+    from hpo_cli.verbs import train
+
+    return train.main(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

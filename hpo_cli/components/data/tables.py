@@ -1,0 +1,67 @@
+"""A table of numbers from a csv or parquet file: some columns are features, one or more are targets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpo_cli.components.data.arrays import RawData, Task
+from hpo_cli.components.data.columns import class_column, feature_columns, number_columns
+from hpo_cli.components.data.table_files import read_table
+from hpo_cli.errors import ConfigError, Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+
+def table(
+    *, path: str, target: str | Sequence[str], task: Task, drop: Sequence[str] = (), separator: str = ","
+) -> RawData:
+    """Features x float32 [n, features]: every column that is neither a target nor dropped, in file order.
+
+    target: the column to predict; for regression also a list of them. Class names are sorted, as numbers
+    where they are numbers.   drop: columns to leave out.   separator: of a csv file, one character or `tab`.
+    Raises ConfigError for whatever keeps the file from being a table of finite numbers.
+    """
+    targets = [str(name) for name in ([target] if isinstance(target, str | int) else target)]
+    dropped = [str(name) for name in drop]
+    frame = read_table(path, separator=separator)
+    _check_columns(frame, targets=targets, dropped=dropped)
+    if task == "classification" and len(targets) != 1:
+        raise ConfigError("data.target", target, rule="classification has one target column", fix="name one of them")
+    x = feature_columns(frame.drop(columns=[*targets, *dropped]), dropped=dropped)
+    if task == "regression":
+        return RawData(x, number_columns(frame[targets]))
+    classes = class_column(frame[targets[0]])
+    return RawData(x, classes.labels, class_names=classes.names)
+
+
+def _check_columns(frame: pd.DataFrame, *, targets: list[str], dropped: list[str]) -> None:
+    known = list(frame.columns)
+    wanted = [("data.target", name) for name in targets] + [("data.drop", name) for name in dropped]
+    problems = [_unknown(key, name, known) for key, name in wanted if name not in known]
+    problems += [
+        Problem("data.drop", "is the target column too", "keep it out of data.drop", name)
+        for name in dropped
+        if name in targets
+    ]
+    if not targets:
+        problems.append(Problem("data.target", "names no column", f"one of {_listed(known)}", targets))
+    if not problems and not set(known) - {*targets, *dropped}:
+        problems.append(Problem("data.drop", "leaves no feature column", "drop fewer columns", dropped))
+    if problems:
+        raise ConfigError.of(problems)
+
+
+def _unknown(key: str, name: str, known: list[str]) -> Problem:
+    separators = [mark for mark in (";", "\t", "|") if len(known) == 1 and mark in known[0]]
+    if separators:
+        mark = "tab" if separators[0] == "\t" else separators[0]
+        return Problem(key, f"the file has one column, {known[0]!r}", f"set data.separator='{mark}'", name)
+    return Problem(key, "no such column", did_you_mean(name, known) or f"the file has {_listed(known)}", name)
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:8])
+    return f"{shown} and {len(names) - 8} more" if len(names) > 8 else shown  # noqa: PLR2004 shown above

@@ -1,0 +1,21 @@
+"""The colours of meanings, one table for all that is printed."""
+
+from __future__ import annotations
+
+from hpo_cli.console.output import Span
+
+STATUS = {
+    "finished": "green",
+    "failed": "red",
+    "interrupted": "yellow",
+    "running": "bright_cyan",
+    "running?": "cyan",
+    "damaged": "bright_red",
+}
+GOOD, BAD, QUIET, TITLE = "green", "red", "dim", "bold"
+WINNER = "bold green"
+
+
+def status(word: str) -> Span:
+    """A run's status in its colour."""
+    return Span(word, STATUS.get(word, ""))

@@ -1,0 +1,195 @@
+"""A run while it trains: a live line in a terminal, one plain line an epoch in a pipe, and how it ended."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hpo_cli.console.output import Span, console, is_terminal, line, write
+
+if TYPE_CHECKING:
+    from hpo_cli.engine.progress import Horizon, Outcome, Position
+    from hpo_cli.plan import RunPlan
+
+
+class TrainingReporter(Protocol):
+    """An engine Reporter that ends."""
+
+    def started(self, horizon: Horizon) -> None:
+        """See engine.progress.Reporter."""
+
+    def advanced(self, position: Position) -> None:
+        """See engine.progress.Reporter."""
+
+    def measured(self, row: Mapping[str, Any]) -> None:
+        """See engine.progress.Reporter."""
+
+    def warned(self, text: str) -> None:
+        """See engine.progress.Reporter."""
+
+    def close(self) -> None:
+        """Leave the screen to what comes next."""
+
+
+@contextmanager
+def training_reporter(plan: RunPlan) -> Iterator[TrainingReporter]:
+    """The reporter for where standard output goes."""
+    reporter: TrainingReporter = LiveReporter(plan) if is_terminal() else PlainReporter(plan)
+    try:
+        yield reporter
+    finally:
+        reporter.close()
+
+
+class PlainReporter:
+    """One line an epoch."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        self._plan = plan
+        self._speed = _Speed()
+
+    def started(self, horizon: Horizon) -> None:
+        """See Reporter."""
+        self._horizon = horizon
+        self._speed.begin()
+
+    def advanced(self, position: Position) -> None:
+        """See Reporter."""
+
+    def measured(self, row: Mapping[str, Any]) -> None:
+        """See Reporter."""
+        if not any(name.startswith("val/") for name in row):
+            return
+        width = len(str(self._horizon.epochs))
+        rate = self._speed.steps_per_second(row["step"])
+        head = f"epoch {row['epoch'] + 1:{width}}/{self._horizon.epochs}"
+        samples = rate * self._horizon.num_samples / self._horizon.steps_per_epoch
+        write([line(f"{head}  {_metrics(row)}  {_count(samples)} samples/s")])
+
+    def warned(self, text: str) -> None:
+        """See Reporter."""
+        write([line(f"warning: {text}")])
+
+    def close(self) -> None:
+        """See TrainingReporter."""
+
+
+class LiveReporter:
+    """One line that moves: epoch, bar, losses, metric, samples/s, time left."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        from rich.live import Live
+        from rich.text import Text
+
+        self._plan, self._speed = plan, _Speed()
+        self._latest: dict[str, Any] = {}
+        self._console = console()
+        self._live = Live(Text(""), console=self._console, auto_refresh=False, transient=True)
+        self._live.start()
+        self._show("loading torch and Lightning ...")
+
+    def started(self, horizon: Horizon) -> None:
+        """See Reporter."""
+        self._horizon = horizon
+        self._speed.begin()
+
+    def advanced(self, position: Position) -> None:
+        """See Reporter."""
+        done, horizon = position.step, self._horizon
+        rate = self._speed.steps_per_second(done)
+        left = (horizon.total_steps - done) / rate if rate else 0.0
+        samples = rate * horizon.num_samples / horizon.steps_per_epoch
+        shown = min(position.epoch + 1, horizon.epochs)
+        head = f"epoch {shown}/{horizon.epochs} {_bar(done / horizon.total_steps)}"
+        tail = f"{_count(samples)} samples/s  {_duration(left)} left"
+        self._show("  ".join(part for part in (head, _metrics(self._latest), tail) if part))
+
+    def measured(self, row: Mapping[str, Any]) -> None:
+        """See Reporter."""
+        self._latest.update(row)
+
+    def warned(self, text: str) -> None:
+        """See Reporter."""
+        self._console.print(f"warning: {text}", style="yellow")
+
+    def close(self) -> None:
+        """See TrainingReporter."""
+        self._live.stop()
+
+    def _show(self, text: str) -> None:
+        from rich.text import Text
+
+        self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+
+
+class _Speed:
+    """Mean steps a second since training began."""
+
+    def begin(self) -> None:
+        self._since = time.monotonic()
+
+    def steps_per_second(self, steps: int) -> float:
+        return steps / max(1e-9, time.monotonic() - self._since)
+
+
+def announce(plan: RunPlan, folder: Path, summary: Mapping[str, int]) -> None:
+    """Say what begins and where it goes."""
+    chosen = " ".join(plan.choices[group] for group in ("model", "data", "optimizer", "schedule"))
+    sizes = (
+        f"{summary['parameters']:,} parameters, {summary['train']:,} training and {summary['val']:,} validation samples"
+    )
+    write([line(Span("run   ", "dim"), str(folder)), line(Span("what  ", "dim"), f"{chosen}: {sizes}")])
+
+
+def conclude(plan: RunPlan, folder: Path, outcome: Outcome, *, stopped_by: str | None = None) -> None:
+    """Say how it ended, where it is, and what to type next."""
+    how = f"{outcome.epoch} epochs, {outcome.step} steps, {_duration(outcome.seconds)}"
+    best = outcome.best.get(plan.objective.name)
+    if stopped_by:
+        write([line(Span("stopped ", "yellow"), f"by {stopped_by} at step {outcome.step}; its state is saved")])
+    if best:
+        value = Span(f"{plan.objective.name} {best.value:.4f}", "bold green")
+        write([line(Span("best  ", "dim"), value, f" at step {best.step}  ({how})")])
+    else:
+        write([line(Span("done  ", "dim"), how)])
+    write(
+        [
+            line(Span("run   ", "dim"), str(folder)),
+            line(Span("next  ", "dim"), f"hpo-run show {_ref(plan, folder)}"),
+        ]
+    )
+    sys.stdout.flush()
+
+
+def _ref(plan: RunPlan, folder: Path) -> str:
+    """How the reading verbs find the run: by its id where they look by default, else by its path."""
+    return folder.name if plan.outputs == "outputs" and folder.parent.parent == Path("outputs") else str(folder)
+
+
+def _metrics(row: Mapping[str, Any]) -> str:
+    shown = [name for name in row if name.startswith(("train/", "val/")) and name != "train/accuracy"]
+    return "  ".join(f"{name} {row[name]:.4f}" for name in shown)
+
+
+def _bar(share: float, width: int = 12) -> str:
+    full = round(share * width)
+    return "━" * full + "╌" * (width - full)
+
+
+def _count(value: float) -> str:
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.1f}{unit}"
+    return f"{value:.0f}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:  # noqa: PLR2004 - a minute
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

@@ -1,0 +1,62 @@
+"""The one place that touches the test split: a finished run's best model, evaluated once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import yaml
+
+from hpo_cli.engine import checkpoints
+from hpo_cli.engine.backend import Backend
+from hpo_cli.engine.batches import tensors
+from hpo_cli.engine.evaluation import evaluate
+from hpo_cli.engine.system import build_system, load_splits
+from hpo_cli.errors import UserError
+from hpo_cli.plan import RunPlan, plan_from_dict
+from hpo_cli.record import ledger
+from hpo_cli.record.folder import CHECKPOINTS, PLAN
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the test split said. checkpoint: the file that was examined, relative to the run's folder."""
+
+    metrics: dict[str, float]
+    checkpoint: str
+    step: int
+
+
+def examine(folder: Path) -> Examination:
+    """Evaluate the best checkpoint of the run in `folder` on the test split and note it in the ledger."""
+    plan = read_plan(folder)
+    path = best_checkpoint(folder)
+    torch.set_num_threads(plan.trainer.threads or 1)
+    splits = load_splits(plan.data, allow=plan.allow_targets)
+    system = build_system(plan, splits.spec)
+    state = checkpoints.load(path)
+    system.model.load_state_dict(state["model"])
+    test = tensors(splits.test, device=torch.device("cpu"), dtype=torch.float32)
+    metrics = {f"test/{name}": value for name, value in evaluate(system, test, backend=Backend()).items()}
+    step = state["step"] if "step" in state else state["position"]["step"]
+    checkpoint = str(path.relative_to(folder))
+    ledger.append(folder, "tested", step=step, split="test", metrics=metrics, checkpoint=checkpoint)
+    return Examination(metrics, checkpoint, step)
+
+
+def read_plan(folder: Path) -> RunPlan:
+    """The plan that a run was started with. Raises UserError for a file that is missing or damaged."""
+    try:
+        return plan_from_dict(yaml.safe_load((folder / PLAN).read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{folder / PLAN}: no readable plan ({line}); the run cannot be built again") from error
+
+
+def best_checkpoint(folder: Path) -> Path:
+    """The newest file of best weights, or of any weights when none are marked best."""
+    files = sorted((folder / CHECKPOINTS).glob("best-*.pt")) or sorted((folder / CHECKPOINTS).glob("step-*.pt"))
+    if not files:
+        raise UserError(f"{folder}: no checkpoint to test; train with checkpoint.keep_best=1")
+    return files[-1]

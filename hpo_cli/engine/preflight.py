@@ -1,0 +1,94 @@
+"""What only the data and the built network can tell, checked before a run has a folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from hpo_cli.components.data.arrays import Splits
+from hpo_cli.engine.batches import Shard
+from hpo_cli.engine.progress import Horizon
+from hpo_cli.engine.system import Settings, System
+from hpo_cli.errors import ConfigError, Problem
+from hpo_cli.plan import RunPlan
+
+SMALL_STEP_FLOPS = 200e6
+"""Below this, a second CPU thread costs more than it brings."""
+
+
+def horizon(settings: Settings, num_samples: int, *, max_steps: int | None) -> Horizon:
+    """How far training goes: updates an epoch = ceil(ceil(samples / batch_size) / accumulate)."""
+    steps = math.ceil(math.ceil(num_samples / settings.batch_size) / settings.accumulate)
+    total = steps * settings.epochs
+    return Horizon(total if max_steps is None else min(total, max_steps), steps, settings.epochs, num_samples)
+
+
+def check_fit(plan: RunPlan, system: System, splits: Splits) -> None:
+    """Raise ConfigError, naming every problem, when plan, network and data do not go together."""
+    num_samples = len(splits.train.x)
+    until = horizon(system.settings, num_samples, max_steps=plan.trainer.max_steps)
+    problems = [*_length_problems(plan, until), *_batch_norm_problems(plan, system, num_samples), *_device_problems(plan)]
+    if problems:
+        raise ConfigError.of(problems)
+
+
+def _length_problems(plan: RunPlan, until: Horizon) -> Iterator[Problem]:
+    if plan.batch_size > until.num_samples:
+        rule = f"must not exceed the {until.num_samples} training samples"
+        yield Problem("batch_size", rule, "lower it", plan.batch_size)
+    if plan.warmup_steps > until.total_steps:
+        rule = f"must not exceed the {until.total_steps} steps of this run"
+        yield Problem("schedule.warmup_steps", rule, "lower it or raise epochs", plan.warmup_steps)
+
+
+def _batch_norm_problems(plan: RunPlan, system: System, num_samples: int) -> Iterator[Problem]:
+    """Batch norm over single numbers fails on a batch of one, which the last batch of an epoch may be."""
+    last = num_samples % plan.batch_size or plan.batch_size
+    world = plan.trainer.devices
+    counts = [Shard(rank, world).count(rows) for rank in range(world) for rows in (plan.batch_size, last)]
+    if min(counts) <= 1 and any(isinstance(layer, nn.BatchNorm1d) for layer in system.model.modules()):
+        rule = f"leaves a last batch of {last} of {num_samples} samples, and batch norm has no variance in a batch of one"
+        yield Problem("batch_size", rule, "choose another batch_size, or model.norm=layer", plan.batch_size)
+
+
+def _device_problems(plan: RunPlan) -> Iterator[Problem]:
+    wanted, gpus = plan.trainer.accelerator, torch.cuda.device_count()
+    if wanted == "gpu" and not gpus:
+        yield Problem("trainer.accelerator", "torch sees no GPU here", "use trainer=cpu", wanted)
+    elif wanted in ("gpu", "auto") and gpus and plan.trainer.devices > gpus:
+        rule = f"torch sees {gpus} GPU{'s' * (gpus > 1)} here"
+        yield Problem("trainer.devices", rule, "lower it, or use trainer.accelerator=cpu", plan.trainer.devices)
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        yield Problem("trainer.accelerator", "torch sees no Apple GPU here", "use trainer=cpu", wanted)
+
+
+def step_flops(system: System, batch_size: int) -> float:
+    """Floating-point operations of one forward and backward pass, counting linear and convolution layers: 6 a weight use."""
+    total = 0
+
+    def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:  # noqa: ARG001
+        nonlocal total
+        total += layer.weight.numel() * math.prod(output.shape[2:])  # type: ignore[operator, union-attr]
+
+    layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    handles = [layer.register_forward_hook(count) for layer in system.model.modules() if isinstance(layer, layers)]
+    training = system.model.training
+    system.model.eval()
+    with torch.no_grad():
+        system.model(torch.zeros(1, *system.spec.input_shape))
+    system.model.train(training)
+    for handle in handles:
+        handle.remove()
+    return 6.0 * total * batch_size
+
+
+def choose_threads(plan: RunPlan, system: System, *, cores: int) -> int:
+    """CPU threads of one process: as asked; else one for small steps; else a fair share of the cores."""
+    if plan.trainer.threads is not None:
+        return plan.trainer.threads
+    if step_flops(system, plan.batch_size) < SMALL_STEP_FLOPS:
+        return 1
+    return max(1, cores // plan.trainer.devices)

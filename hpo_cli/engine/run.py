@@ -1,0 +1,103 @@
+"""One run from its first step to its result: trains, and leaves a record of how it ended, whatever happens."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hpo_cli.engine.progress import Outcome
+from hpo_cli.engine.ranks import started_ranks
+from hpo_cli.engine.stop import StoppedError
+from hpo_cli.engine.train import Training
+from hpo_cli.errors import RunFailedError, UserError
+from hpo_cli.plan import RunPlan
+from hpo_cli.record import ledger
+from hpo_cli.record.atomic import write_json, write_text
+from hpo_cli.record.folder import ERROR, LOG, RESULT
+
+
+def run(training: Training, folder: Path) -> Outcome:
+    """Train in `folder`, which `record.start` made, and write result.json.
+
+    Raises RunFailedError when training fails, StoppedError after a signal; in both the record is complete first.
+    """
+    training.record_data(folder)
+    world = training.plan.trainer.devices
+    try:
+        with _logged(folder), started_ranks(folder, world) if world > 1 else nullcontext() as ranks:
+            training.run(folder, ranks=ranks)
+    except (StoppedError, KeyboardInterrupt) as stop:
+        name = str(stop) or "SIGINT"
+        _end(training, folder, "interrupted", signal=name)
+        raise
+    except Exception as error:
+        failure = explained(error)
+        write_text(folder / ERROR, "".join(traceback.format_exception(error)))
+        _end(training, folder, "failed", reason=str(failure))
+        raise failure from error
+    return _end(training, folder, "finished")
+
+
+def explained(error: Exception) -> UserError:
+    """The error in a user's words."""
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return RunFailedError("out of memory: lower batch_size (batch.accumulate keeps the effective size) or the model")
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f" ({error.filename})" if error.filename else ""
+        return RunFailedError(f"{error.strerror}{where}: what was saved before is intact; free space and start again")
+    line = str(error).splitlines()[0] if str(error) else ""
+    return RunFailedError(f"training failed: {type(error).__name__}: {line}")
+
+
+def _end(training: Training, folder: Path, status: str, **fields: str) -> Outcome:
+    outcome = training.outcome(status)
+    write_json(folder / RESULT, _result(outcome, training.plan))
+    ledger.append(folder, status, step=outcome.step, **fields)
+    return outcome
+
+
+def _result(outcome: Outcome, plan: RunPlan) -> Mapping[str, Any]:
+    best = outcome.best.get(plan.objective.name)
+    return {
+        "status": outcome.status,
+        "objective": {
+            "name": plan.objective.name,
+            "mode": plan.objective.mode,
+            "value": best.value if best else None,
+            "step": best.step if best else None,
+        },
+        "metrics": dict(outcome.metrics),
+        "best": {name: {"value": best.value, "step": best.step} for name, best in outcome.best.items()},
+        "steps": outcome.step,
+        "epochs": outcome.epoch,
+        "seconds": round(outcome.seconds, 3),
+        "weights_sha256": outcome.weights_sha256,
+    }
+
+
+@contextmanager
+def _logged(folder: Path) -> Iterator[None]:
+    """Everything that libraries log or warn of goes to run.log."""
+    handler = logging.FileHandler(folder / LOG, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)  # noqa: FBT003 - the library's signature
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)  # noqa: FBT003
+        root.removeHandler(handler)
+        root.setLevel(level)
+        handler.close()
+

@@ -1,0 +1,123 @@
+"""One batch, forward and backward, of a plan: what `hpo-run check` shows. Saves nothing and needs no Lightning."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from hpo_cli.engine.backend import Backend
+from hpo_cli.engine.batches import DeviceBatches, Shard, tensors
+from hpo_cli.engine.preflight import check_fit, horizon
+from hpo_cli.engine.step import Stepper
+from hpo_cli.engine.system import System, build_system, load_splits
+from hpo_cli.errors import RunFailedError
+from hpo_cli.plan import RunPlan
+
+CURVE_POINTS = 120
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One leaf of the network. output_shape: of a single sample."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one batch showed. lr_values: the learning rate at each of lr_steps."""
+
+    layers: tuple[Layer, ...]
+    parameters: int
+    batch_size: int
+    loss: float
+    gradient_norm: float
+    step_seconds: float
+    epochs: int
+    total_steps: int
+    lr_steps: tuple[int, ...]
+    lr_values: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types for JSON."""
+        return asdict(self)
+
+
+def try_plan(plan: RunPlan) -> Trial:
+    """Load the data, build everything, and take one step that nothing keeps. Raises ConfigError, RunFailedError."""
+    torch.set_num_threads(plan.trainer.threads or 1)
+    splits = load_splits(plan.data, allow=plan.allow_targets)
+    system = build_system(plan, splits.spec)
+    check_fit(plan, system, splits)
+    layers = describe(system)
+    pair = tensors(splits.train, device=torch.device("cpu"), dtype=torch.float32)
+    source = DeviceBatches(pair, seed=plan.seed, shard=Shard())
+    until = horizon(system.settings, source.num_samples, max_steps=plan.trainer.max_steps)
+    stepper = Stepper(system, Backend(), seed=plan.seed)
+    x, y = next(source.batches(0, start=0, batch_size=plan.batch_size))
+    system.model.train()
+    norm = _gradient_norm(stepper, x, y)
+    seconds = _time_step(stepper, x, y, until.total_steps)
+    steps = tuple(dict.fromkeys(round(i * (until.total_steps - 1) / CURVE_POINTS) for i in range(CURVE_POINTS + 1)))
+    return Trial(
+        layers=layers,
+        parameters=sum(parameter.numel() for parameter in system.model.parameters()),
+        batch_size=len(x),
+        loss=_finite(stepper.losses[0].item()),
+        gradient_norm=norm,
+        step_seconds=seconds,
+        epochs=plan.epochs,
+        total_steps=until.total_steps,
+        lr_steps=steps,
+        lr_values=tuple(stepper.learning_rate(step, until.total_steps) for step in steps),
+    )
+
+
+def describe(system: System) -> tuple[Layer, ...]:
+    """The leaf layers in the order in which a sample passes them."""
+    found: list[Layer] = []
+    names = {module: name for name, module in system.model.named_modules() if not list(module.children())}
+
+    def note(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:  # noqa: ARG001
+        parameters = sum(parameter.numel() for parameter in module.parameters())
+        found.append(Layer(names[module], type(module).__name__, tuple(output.shape[1:]), parameters))
+
+    handles = [module.register_forward_hook(note) for module in names]
+    system.model.eval()
+    with torch.no_grad():
+        system.model(torch.zeros(2, *system.spec.input_shape))
+    for handle in handles:
+        handle.remove()
+    return tuple(found)
+
+
+def _gradient_norm(stepper: Stepper, x: torch.Tensor, y: torch.Tensor) -> float:
+    loss = stepper.loss_of(x, y)
+    loss.backward()  # type: ignore[no-untyped-call]
+    gradients = [p.grad for p in stepper.system.model.parameters() if p.grad is not None]
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]))
+    stepper.system.optimizer.zero_grad()
+    return float(norm)
+
+
+def _time_step(stepper: Stepper, x: torch.Tensor, y: torch.Tensor, total_steps: int) -> float:
+    """Seconds of the second step; the first one also sets things up."""
+    lr = stepper.learning_rate(0, total_steps)
+    for _ in range(2):
+        began = time.perf_counter()
+        stepper.update([(x, y)], lr=lr, place=(0, 0), sizes=[len(x)])
+    return time.perf_counter() - began
+
+
+def _finite(loss: float) -> float:
+    if not math.isfinite(loss):
+        raise RunFailedError(f"the loss of the first batch is {loss}: check the data's range and the initialisation")
+    return loss

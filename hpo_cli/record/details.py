@@ -1,0 +1,97 @@
+"""Everything that a run's folder tells about the run, for a page about it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hpo_cli.record import folder, ledger
+from hpo_cli.record.contents import DamagedError, Values, mapping, read_file, read_plan, text, words
+from hpo_cli.record.metrics import best_of_each, read_metrics
+from hpo_cli.record.reading import RunRecord, read_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ERROR_LINES = 12
+_PROGRAM = "hpo-run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunDetails:
+    """A run's record, its replayed ledger and what else lies in the folder.
+
+    set_aside: ledger lines that are none; plan: None where it cannot be read; best: each metric's best, by the
+    result or else by the rows; error: the last lines of error.txt; command: the words that made the run.
+    """
+
+    record: RunRecord
+    state: ledger.State
+    set_aside: tuple[str, ...]
+    plan: Values | None
+    best: Values
+    error: tuple[str, ...]
+    command: tuple[str, ...]
+    cwd: str
+
+
+def read_details(path: Path) -> RunDetails:
+    """All about the run in folder `path`; what is damaged is empty, and `record.damage` says why."""
+    record = read_run(path)
+    events = _events(path)
+    state = ledger.fold(events.events)
+    started = mapping(state.started)
+    return RunDetails(
+        record=record,
+        state=state,
+        set_aside=events.set_aside,
+        plan=_plan(path),
+        best={name: row for name, row in (record.best or _best(record)).items() if _is_measured(name)},
+        error=_error(path),
+        command=words(started.get("command")) or (_PROGRAM, *record.overrides),
+        cwd=text(started.get("cwd")),
+    )
+
+
+def command_line(details: RunDetails, *, cwd: str) -> str:
+    """The shell command that makes this run again, from the folder `cwd`."""
+    command = shlex.join(details.command)
+    is_here = not details.cwd or os.path.realpath(details.cwd) == os.path.realpath(cwd)
+    return command if is_here else f"cd {shlex.quote(details.cwd)} && {command}"
+
+
+def _events(path: Path) -> ledger.Ledger:
+    try:
+        return ledger.decode_ledger(read_file(str(path), folder.LEDGER) or b"")
+    except DamagedError:
+        return ledger.Ledger((), ())
+
+
+def _plan(path: Path) -> Values | None:
+    try:
+        return read_plan(path)
+    except DamagedError:
+        return None
+
+
+def _is_measured(name: str) -> bool:
+    return "/" in name  # `lr` is recorded too, but nobody asks for its best
+
+
+def _best(record: RunRecord) -> Values:
+    try:
+        rows = read_metrics(record.path / folder.METRICS)
+    except OSError:
+        return {}
+    known = {record.objective.name: record.objective.mode} if record.objective else {}
+    return best_of_each(rows, modes=known)
+
+
+def _error(path: Path) -> tuple[str, ...]:
+    try:
+        content = read_file(str(path), folder.ERROR) or b""
+    except DamagedError:
+        return ()
+    return tuple(content.decode("utf-8", "replace").rstrip().splitlines()[-_ERROR_LINES:])

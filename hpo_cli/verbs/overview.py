@@ -1,0 +1,148 @@
+"""`hpo-run --help` and `hpo-run optimizer=adam --help`: what can be typed, read from the option files alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hpo_cli.cli import VERBS
+from hpo_cli.console.output import Line, Span, line, write
+from hpo_cli.errors import UserError, did_you_mean
+from hpo_cli.options import GROUPS, Option, list_groups, list_options, main_config
+
+EXAMPLES = (
+    ("hpo-run", "train the default: an mlp on digits"),
+    ("hpo-run optimizer=sgd lr=0.05 epochs=40", "change words"),
+    ("hpo-run model=cnn data=fashion_mnist regularization.dropout=0.3", "change options and their keys"),
+    ("hpo-run data=csv data.path=mine.csv data.target=label", "train on your own table"),
+    ("hpo-run check model=cnn model.depth=4", "look before you train"),
+    ("hpo-run curves last best", "compare what you have"),
+)
+
+
+def print_help(words: Sequence[str]) -> int:
+    """Print the overview, or for words such as `optimizer` and `optimizer=adam` what these take."""
+    config_dir, rest = _config_dir(words)
+    topics = [word for word in rest if not word.startswith("-")]
+    write([one for topic in topics for one in _topic(topic, config_dir)] if topics else list(_overview(config_dir)))
+    return 0
+
+
+def _config_dir(words: Sequence[str]) -> tuple[Path | None, list[str]]:
+    rest = list(words)
+    for flag in ("--config-dir", "-cd"):
+        if flag in rest and rest.index(flag) + 1 < len(rest):
+            place = rest.index(flag)
+            folder = Path(rest[place + 1])
+            return folder, rest[:place] + rest[place + 2 :]
+    return None, rest
+
+
+def _overview(config_dir: Path | None) -> Iterator[Line]:
+    yield line(Span("hpo-run", "bold"), " trains neural networks from config files, and looks after the runs.")
+    yield line("")
+    yield line(Span("usage", "bold"))
+    yield line("  hpo-run [key=value ...]      train one run")
+    yield line("  hpo-run VERB [...]           look at runs; hpo-run VERB --help tells more")
+    yield line("")
+    yield line(Span("verbs", "bold"))
+    for verb, about in VERBS.items():
+        yield line(f"  {verb:12} {about}")
+    yield line("")
+    yield line(Span("words", "bold"), "  (key=value)")
+    yield from _keys(main_config(), prefix="", only=_top_words())
+    yield line("")
+    yield line(Span("groups", "bold"), "  (group=option; hpo-run --help group=option lists the option's keys)")
+    for group in list_groups(config_dir=config_dir):
+        yield from _group(group, config_dir)
+    yield line("")
+    yield line(Span("flags", "bold"))
+    yield line("  --cfg job|hydra|all [--resolve]   print the composed config and stop")
+    yield line("  --config-dir DIR                  a folder of your own options: DIR/model/mine.yaml is model=mine")
+    yield line("  --config-name NAME                another main config, from DIR")
+    yield line("")
+    yield line(Span("examples", "bold"))
+    width = max(len(command) for command, _ in EXAMPLES)
+    for command, about in EXAMPLES:
+        yield line(f"  {command:{width}}  ", Span(about, "dim"))
+
+
+def _top_words() -> list[str]:
+    return [key for key, value in main_config().defaults.items() if not isinstance(value, dict)]
+
+
+def _group(group: str, config_dir: Path | None) -> Iterator[Line]:
+    for index, option in enumerate(list_options(group, config_dir=config_dir).values()):
+        yield line(f"  {group if index == 0 else '':15}{option.name:15}", Span(option.description, "dim"))
+
+
+def _topic(topic: str, config_dir: Path | None) -> Iterator[Line]:
+    group, _, name = topic.partition("=")
+    group = group.split(".")[0]
+    groups = list_groups(config_dir=config_dir)
+    if group in main_config().defaults and group not in groups:
+        yield from _keys(main_config(), prefix="", only=[group])
+        yield from _shared_keys(group)
+    elif group in groups:
+        options = list_options(group, config_dir=config_dir)
+        if name and name not in options:
+            raise UserError(f"{topic}: {group} has {', '.join(options)}; {did_you_mean(name, options)}".rstrip("; "))
+        for option in [options[name]] if name else options.values():
+            yield from _option(option)
+    else:
+        known = [*groups, *_top_words()]
+        near = did_you_mean(group, known) or f"groups are {', '.join(GROUPS)}"
+        raise UserError(f"{topic}: no group and no word of the config; {near}")
+
+
+def _option(option: Option) -> Iterator[Line]:
+    yield line(Span(f"{option.group}={option.name}", "bold"), f"  {option.description}")
+    yield from _keys(option, prefix=f"{option.group}.", only=option.keys)
+    yield from _shared_keys(option.group, besides=option.keys)
+    yield line("")
+
+
+def _shared_keys(group: str, besides: Sequence[str] = ()) -> Iterator[Line]:
+    main = main_config()
+    shared = main.defaults.get(group)
+    if isinstance(shared, dict):
+        for key, value in shared.items():
+            if key not in besides:
+                name = f"{group}.{key}"
+                yield _key(name, value, [main.comments.get(name, ""), _rule_words(main.rules.get(name, {}))])
+
+
+def _keys(option: Option, *, prefix: str, only: Sequence[str]) -> Iterator[Line]:
+    for key in only:
+        value = option.defaults[key]
+        if not isinstance(value, dict):
+            notes = [option.comments.get(key, ""), _rule_words(option.rules.get(key, {}))]
+            yield _key(prefix + key, value, [*notes, _space_words(option.space.get(key))])
+
+
+def _key(name: str, value: object, notes: Sequence[str]) -> Line:
+    return line(f"  {f'{name}={_shown(value)}':44}", Span("; ".join(note for note in notes if note), "dim"))
+
+
+def _rule_words(rule: dict[str, Any]) -> str:
+    if "one_of" in rule:
+        return "one of " + ", ".join(map(str, rule["one_of"]))
+    words = {"above": "above", "min": "at least", "below": "below", "max": "at most"}
+    return " and ".join(f"{text} {rule[word]}" for word, text in words.items() if word in rule)
+
+
+def _space_words(space: dict[str, Any] | None) -> str:
+    if not space:
+        return ""
+    if "choices" in space:
+        return "try " + ", ".join(map(str, space["choices"]))
+    return f"try {space['low']:g} .. {space['high']:g}" + (" (log)" if space.get("scale") == "log" else "")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return "[" + ",".join(map(_shown, value)) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

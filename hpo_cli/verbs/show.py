@@ -1,0 +1,207 @@
+"""`hpo-run show RUN`: one run on one page."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpo_cli.console import output, styles
+from hpo_cli.console.figures import age, duration, figure
+from hpo_cli.console.output import Span, line
+from hpo_cli.console.tables import Column, one_line, table
+from hpo_cli.record.contents import mapping
+from hpo_cli.record.details import RunDetails, command_line, read_details
+from hpo_cli.record.metrics import number
+from hpo_cli.record.runs import find_run
+from hpo_cli.verbs.arguments import RUN_HELP, reading_parser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from hpo_cli.console.output import Line
+    from hpo_cli.record.contents import Values
+
+_LABEL = 13
+_SHOWN_CHECKPOINTS = 8
+_SHOWN_CLASSES = 12
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print all about one run. Raises UserError."""
+    parser = reading_parser(
+        "show", about="Show one run: what it was, what came of it, and the command that repeats it."
+    )
+    parser.add_argument("run", metavar="RUN", nargs="?", default="last", help=f"{RUN_HELP} (default: last)")
+    args = parser.read(argv)
+    details = read_details(find_run(args.run, args.outputs))
+    command = command_line(details, cwd=str(Path.cwd()))
+    if args.json:
+        output.write_json(_as_json(details, command))
+    else:
+        output.write(_page(details, command))
+    return 0
+
+
+def _as_json(details: RunDetails, command: str) -> Values:
+    state = details.state
+    return {
+        **details.record.to_json(),
+        "command": command,
+        "started_event": state.started,
+        "data": state.data,
+        "ended_event": state.ended,
+        "checkpoints": state.checkpoints,
+        "warnings": state.warnings,
+        "tests": state.tests,
+        "set_aside": details.set_aside,
+        "error": details.error,
+        "best": details.best,
+        "plan": details.plan,
+    }
+
+
+def _page(details: RunDetails, command: str) -> Iterator[Line]:
+    yield from _head(details)
+    yield from _results(details)
+    yield from _data(mapping(details.state.data))
+    yield from _environment(mapping(mapping(details.state.started).get("environment")))
+    yield from _events(details)
+    yield from _error(details.error)
+    yield line()
+    yield line(Span("again", styles.TITLE))
+    yield line("  ", command)
+
+
+def _head(details: RunDetails) -> Iterator[Line]:
+    record = details.record
+    title = Span(f"{one_line(record.name)} {record.id}", styles.TITLE)
+    yield line(title, "  ", styles.status(record.status), *_why(details))
+    yield from _field("folder", [str(record.path)])
+    yield from _field("changed", record.overrides or ["nothing: the defaults"])
+    yield from _field("choices", [f"{group}={option}" for group, option in record.choices.items()])
+    yield from _field("settings", [f"{key}={figure(value)}" for key, value in record.settings.items()])
+    started = f"{record.started[:19].replace('T', ' ')} UTC ({age(record.started, now=time.time())} ago)"
+    taken = [f"took {duration(record.seconds)}"] if record.seconds is not None else []
+    done = [
+        f"{count} {what}" for what, count in (("epochs", record.epochs), ("steps", record.steps)) if count is not None
+    ]
+    yield from _field("started", [", ".join([started, *taken, *done])])
+
+
+def _why(details: RunDetails) -> Iterator[Span]:
+    ended = mapping(details.state.ended)
+    why = details.record.damage or ended.get("reason") or ended.get("signal")
+    if details.record.status == "running?":
+        why = "nothing written for five minutes: it may have died"
+    if why:
+        yield Span(f"  {one_line(str(why))}", styles.BAD)
+
+
+def _results(details: RunDetails) -> Iterator[Line]:
+    record = details.record
+    aim = record.objective
+    names = list(dict.fromkeys([*record.metrics, *details.best]))
+    if not names:
+        return
+    yield line()
+    rows = [[*_result(name, details), *_aim(aim.mode if aim and aim.name == name else "")] for name in names]
+    heads = [
+        Column("  metric"),
+        Column("last", "right"),
+        Column("best", "right"),
+        Column("at step", "right"),
+        Column(""),
+    ]
+    yield from table(heads, rows)
+
+
+def _result(name: str, details: RunDetails) -> Iterator[Span]:
+    best = mapping(details.best.get(name))
+    yield Span(f"  {one_line(name)}")
+    yield Span(figure(number(details.record.metrics.get(name))))
+    yield Span(figure(number(best.get("value"))))
+    yield Span(figure(best.get("step")), styles.QUIET)
+
+
+def _aim(mode: str) -> Iterator[Span]:
+    yield Span(f"objective ({mode})" if mode else "", styles.GOOD)
+
+
+def _data(data: Values) -> Iterator[Line]:
+    sizes = [f"{split} {data[split]}" for split in ("train", "val", "test") if split in data]
+    if not sizes:
+        return
+    yield line()
+    yield from _field("data", [", ".join(sizes)])
+    counts = mapping(mapping(data.get("class_counts")).get("train"))
+    shown = [f"{one_line(str(name))}:{count}" for name, count in list(counts.items())[:_SHOWN_CLASSES]]
+    rest = [f"and {len(counts) - len(shown)} more"] if len(counts) > len(shown) else []
+    yield from _field("classes", [*shown, *rest])
+
+
+def _environment(environment: Values) -> Iterator[Line]:
+    if not environment:
+        return
+    git = mapping(environment.get("git"))
+    commit = [f"git {str(git.get('commit', ''))[:10]}{' (with changes)' if git.get('dirty') else ''}"] if git else []
+    packages = [f"{name} {version}" for name, version in mapping(environment.get("packages")).items()]
+    machine = [f"{environment[key]}" for key in ("hostname", "platform") if environment.get(key)]
+    cores = [f"{environment['cores']} cores"] if environment.get("cores") else []
+    yield line()
+    yield from _field("machine", [", ".join([*machine, *cores])])
+    yield from _field("versions", [", ".join([f"python {environment.get('python', '?')}", *packages, *commit])])
+
+
+def _events(details: RunDetails) -> Iterator[Line]:
+    state = details.state
+    checkpoints = [_checkpoint(event) for event in state.checkpoints]
+    hidden = len(checkpoints) - _SHOWN_CHECKPOINTS
+    earlier = [f"{hidden} earlier ones"] if hidden > 0 else []
+    blocks = {
+        "checkpoints": [*earlier, *checkpoints[-_SHOWN_CHECKPOINTS:]],
+        "warnings": [f"step {event.get('step')}: {event.get('what')}" for event in state.warnings],
+        "tests": [_test(event) for event in state.tests],
+        "set aside": [f"ledger line that is none: {text[:60]}" for text in details.set_aside],
+    }
+    if any(blocks.values()):
+        yield line()
+    for label, texts in blocks.items():
+        for index, text in enumerate(texts):
+            yield from _field(label if index == 0 else "", [text])
+
+
+def _checkpoint(event: Values) -> str:
+    epoch = f", epoch {event['epoch']}" if event.get("epoch") is not None else ""
+    return f"{event.get('file')}  step {event.get('step')}{epoch}"
+
+
+def _test(event: Values) -> str:
+    values = ", ".join(f"{name} {figure(value)}" for name, value in mapping(event.get("metrics")).items())
+    return f"{event.get('split', 'test')} split: {values}  (checkpoint {event.get('checkpoint')})"
+
+
+def _error(lines: Sequence[str]) -> Iterator[Line]:
+    if not lines:
+        return
+    yield line()
+    yield line(Span("error.txt ends with", styles.TITLE))
+    for text in lines:
+        yield line("  ", Span(one_line(text), styles.BAD))
+
+
+def _field(label: str, words: Iterable[str]) -> Iterator[Line]:
+    """A label and its words, broken between words so that they stay below each other."""
+    room = max(20, output.width() - _LABEL - 2) if output.is_styled() else None
+    for index, text in enumerate(_broken([one_line(word) for word in words], room)):
+        yield line(Span(f"  {'' if index else label:<{_LABEL}}", styles.QUIET), text)
+
+
+def _broken(words: Sequence[str], room: int | None) -> list[str]:
+    lines: list[str] = []
+    for word in (part for text in words for part in text.split(" ")):
+        if lines and (room is None or output.cells(lines[-1]) + 1 + output.cells(word) <= room):
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines

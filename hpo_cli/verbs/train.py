@@ -1,0 +1,87 @@
+"""`hpo-run [overrides]`: compose, check, train, say how it went."""
+
+from __future__ import annotations
+
+import sys
+
+from hpo_cli.errors import UserError
+from hpo_cli.verbs.composing import ComposeWords, Composed, composed, composing_parser, read_words
+
+
+def main(argv: list[str]) -> int:
+    """Train the run that `argv` describes, or print help or its config."""
+    if any(word in ("-h", "--help") for word in argv):
+        from hpo_cli.verbs.overview import print_help
+
+        return print_help([word for word in argv if word not in ("-h", "--help")])
+    parser = composing_parser("", about="Train one run.")
+    parser.add_argument(
+        "--cfg", "-c", choices=("job", "hydra", "all"), help="print the composed config and stop"
+    )
+    parser.add_argument("--resolve", action="store_true", help="with --cfg: resolve interpolations")
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    words, args = read_words(parser, argv)
+    if args.version:
+        return _print_version()
+    if args.multirun:
+        raise UserError("-m: this version trains one setting at a time; call hpo-run once for each")
+    if args.cfg:
+        return _print_config(words, which=args.cfg, form="resolved" if args.resolve else "raw")
+    return _train(words, composed(words))
+
+
+def _train(words: ComposeWords, found: Composed) -> int:
+    from hpo_cli.console.training import announce, conclude, training_reporter
+    from hpo_cli.record.start import start_run
+
+    composition, plan = found.composition, found.plan
+    with training_reporter(plan) as reporter:
+        from hpo_cli.engine.run import run
+        from hpo_cli.engine.stop import StopFlag, StoppedError
+        from hpo_cli.engine.train import Training
+
+        stop = StopFlag()
+        training = Training(plan, reporter=reporter, stop=stop)
+        stop.install()
+        folder = start_run(
+            plan,
+            command=words.command,
+            overrides=words.overrides,
+            at=composition.run_dir,
+            hydra_files={
+                "config.yaml": composition.job_yaml,
+                "hydra.yaml": composition.hydra_yaml,
+                "overrides.yaml": composition.overrides_yaml,
+            },
+        )
+        announce(plan, folder, training.summary)
+        try:
+            outcome = run(training, folder)
+        except StoppedError as stopped:
+            reporter.close()
+            conclude(plan, folder, training.outcome("interrupted"), stopped_by=str(stopped))
+            return stopped.exit_code
+        except UserError as error:
+            reporter.close()
+            error.args = (f"{error}\nrun   {folder}", *error.args[1:])
+            raise
+    conclude(plan, folder, outcome)
+    return 0
+
+
+def _print_config(words: ComposeWords, *, which: str, form: str) -> int:
+    from hpo_cli.compose import compose
+
+    composition = compose(words.overrides, config_dir=words.config_dir, config_name=words.config_name)
+    job = composition.resolved_yaml if form == "resolved" else composition.job_yaml
+    parts = {"job": job, "hydra": composition.hydra_yaml, "all": job + composition.hydra_yaml}
+    sys.stdout.write(parts[which])
+    return 0
+
+
+def _print_version() -> int:
+    from hpo_cli import __version__
+
+    sys.stdout.write(f"hpo-run {__version__}\n")
+    return 0
