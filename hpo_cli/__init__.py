@@ -11,7 +11,7 @@ __all__ = ["load_runs"]
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - module attribute protocol
+def __getattr__(name: str) -> Any:
     if name == "load_runs":
         from hpo_cli.record.frame import load_runs
 

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             print(error, file=sys.stderr)  # noqa: T201 - the one place that speaks of errors
         return error.exit_code
-    except Exception as error:  # noqa: BLE001 - the last resort: a bug of ours, in one line
+    except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         text = " ".join(str(error).split())
@@ -52,7 +52,9 @@ def _dispatch(words: list[str]) -> int:
     if verb and "=" not in verb and verb[0] not in "-+~":
         near = did_you_mean(verb, VERBS)
         known = ", ".join(VERBS)
-        raise UserError(f"{verb}: no verb of hpo-run ({known}) and no override (key=value); {near or 'see hpo-run --help'}")
+        raise UserError(
+            f"{verb}: no verb of hpo-run ({known}) and no override (key=value); {near or 'see hpo-run --help'}"
+        )
     from hpo_cli.verbs import train
 
     return train.main(words)

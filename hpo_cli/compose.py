@@ -80,7 +80,9 @@ def _value_problems(words: Sequence[str], config_dir: Path | None, config_name: 
 
 
 def _composition(composed: DictConfig, words: tuple[str, ...]) -> Composition:
-    strange = [_hydra_problem(word.lstrip("+~").split("=", 1)[0]) for word in words if word.lstrip("+~").startswith("hydra")]
+    strange = [
+        _hydra_problem(word.lstrip("+~").split("=", 1)[0]) for word in words if word.lstrip("+~").startswith("hydra")
+    ]
     if problems := [problem for problem in strange if problem]:
         raise ConfigError.of(problems)
     hydra_config = OmegaConf.masked_copy(composed, ["hydra"])
@@ -174,7 +176,9 @@ def _group_problem(override: Override, config_dir: Path | None) -> Problem | Non
 def _key_problem(override: Override, known: Known, groups: Sequence[str]) -> Problem | None:
     key = override.key_or_group
     head, _, rest = key.partition(".")
-    sections = [*dict.fromkeys([*groups, *(name for name, value in known.main.defaults.items() if isinstance(value, dict))])]
+    sections = [
+        *dict.fromkeys([*groups, *(name for name, value in known.main.defaults.items() if isinstance(value, dict))])
+    ]
     if head == "hydra":
         return _hydra_problem(key)
     if override.is_add() or override.is_force_add() or head in RESERVED_AT_TOP:

@@ -211,7 +211,7 @@ def _section(kind: type[Section], values: Mapping[str, Any]) -> Section:
     return kind(**values)
 
 
-def _canonical(value: Any) -> Any:  # noqa: ANN401 - any config value
+def _canonical(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _canonical(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

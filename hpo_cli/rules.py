@@ -76,7 +76,7 @@ def _checked_list(key: str, values: list[Any], *, rule: Rule, default: object) -
     return kept, problems
 
 
-def _broken_limit(value: Any, rule: Rule) -> str:  # noqa: ANN401 - any config value
+def _broken_limit(value: Any, rule: Rule) -> str:
     if "one_of" in rule and value not in rule["one_of"]:
         return f"must be one of {', '.join(map(str, rule['one_of']))}"
     if not isinstance(value, (int, float)) or isinstance(value, bool):

@@ -31,7 +31,7 @@ class Known:
         shared = self.main.defaults.get(group)
         return [*own, *(key for key in (shared if isinstance(shared, Mapping) else {}) if key not in own)]
 
-    def default(self, group: str, key: str) -> Any:  # noqa: ANN401 - any config value
+    def default(self, group: str, key: str) -> Any:
         """The default of `group.key`, None when no file names it."""
         if group in self.chosen and key in self.chosen[group].defaults:
             return self.chosen[group].defaults[key]
@@ -126,7 +126,14 @@ def unknown_key(group: str, key: str, known: Known) -> Problem:
 
 
 def _cross_field_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> list[Problem]:
-    checks = (_name_problems, _loss_problems, _regularization_problems, _objective_problems, _trainer_problems, _split_problems)
+    checks = (
+        _name_problems,
+        _loss_problems,
+        _regularization_problems,
+        _objective_problems,
+        _trainer_problems,
+        _split_problems,
+    )
     return [problem for check in checks for problem in check(config, choices)]
 
 

@@ -10,11 +10,18 @@ from typing import Any
 from hpo_cli.errors import ConfigError, Problem, did_you_mean
 from hpo_cli.plan import Component
 
-ALLOWED = ("hpo_cli.components.", "torch.nn.", "torch.optim.", "pytorch_lightning.loggers.", "torchvision.models.", "timm.")
+ALLOWED = (
+    "hpo_cli.components.",
+    "torch.nn.",
+    "torch.optim.",
+    "pytorch_lightning.loggers.",
+    "torchvision.models.",
+    "timm.",
+)
 """Module prefixes that a `_target_` may name without `allow_targets`: a config from a stranger cannot run other code."""
 
 
-def build(component: Component, *, allow: Sequence[str] = (), **injected: Any) -> Any:  # noqa: ANN401 - any target
+def build(component: Component, *, allow: Sequence[str] = (), **injected: Any) -> Any:
     """Call the component's target with its keys and those of `injected` that its signature names.
 
     allow: further module prefixes. Raises ConfigError for a target that is not allowed or does not exist, for keys that the
@@ -34,12 +41,16 @@ def resolve(component: Component, *, allow: Sequence[str] = ()) -> Callable[...,
     key, target = f"{component.group}._target_", component.target or ""
     if not any(f"{target}.".startswith(_with_dot(prefix)) for prefix in (*ALLOWED, *allow)):
         prefix = target.split(".", maxsplit=1)[0]
-        raise ConfigError(key, target, rule="is outside the allowed modules", fix=f"allow_targets=[{prefix}] if you trust it")
+        raise ConfigError(
+            key, target, rule="is outside the allowed modules", fix=f"allow_targets=[{prefix}] if you trust it"
+        )
     module_name, _, attribute = target.rpartition(".")
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        raise ConfigError(key, target, rule=f"cannot be imported ({error})", fix="install it or mend the path") from error
+        raise ConfigError(
+            key, target, rule=f"cannot be imported ({error})", fix="install it or mend the path"
+        ) from error
     found = getattr(module, attribute, None)
     if not callable(found):
         names = [name for name in vars(module) if not name.startswith("_")]

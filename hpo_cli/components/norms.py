@@ -37,7 +37,7 @@ def norm(name: str, num_features: int, *, dims: Literal[0, 1, 2], groups: int = 
     if name == "group":
         _check_groups(groups, num_features=num_features, dims=dims)
     arguments = {
-        "torch.nn.GroupNorm": (groups if name == "layer" else groups, num_features),
+        "torch.nn.GroupNorm": (1 if name == "layer" else groups, num_features),
         "torch.nn.Identity": (),
     }
     target = NORMS[name][dims]

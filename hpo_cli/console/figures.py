@@ -19,7 +19,8 @@ def figure(value: object, *, digits: int = 4) -> str:
         return NOTHING
     if isinstance(value, bool) or not isinstance(value, float):
         return str(value)
-    if value.is_integer() and abs(value) < _LONGEST_WHOLE or abs(value) >= 10**digits > abs(value) / 100:
+    is_long = 10**digits <= abs(value) < _LONGEST_WHOLE
+    if is_long or (value.is_integer() and abs(value) < _LONGEST_WHOLE):
         return f"{value:.0f}"
     return f"{value:.{digits}g}"
 

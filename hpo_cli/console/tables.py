@@ -19,8 +19,11 @@ _READABLE = 16
 
 @dataclass(frozen=True)
 class Column:
-    """A column's head and how its cells lie. flexible: shortened when the width does not
-    suffice. spare: left out when even that would not do, 1 before 2; 0 stays."""
+    """A column's head and how its cells lie.
+
+    flexible: shortened when the width does not suffice. spare: left out when even that would not do, 1 before 2;
+    0 stays.
+    """
 
     head: str
     align: Literal["left", "right"] = "left"

@@ -48,7 +48,7 @@ def prune(folder: Path, *, prefix: str, keep: int) -> None:
         path.unlink(missing_ok=True)
 
 
-def snapshot(state: Any) -> Any:  # noqa: ANN401 - nested containers of tensors
+def snapshot(state: Any) -> Any:
     """A copy that later steps do not change, in host memory unless it is there already."""
     if isinstance(state, torch.Tensor):
         return state.detach().clone() if state.device.type == "cpu" else state.detach().cpu()

@@ -35,11 +35,11 @@ def _setting(name: str) -> Knob:
 
 
 def _optimizer(name: str) -> Knob:
-    def write(system: System, value: Any) -> None:  # noqa: ANN401 - numbers and pairs
+    def write(system: System, value: Any) -> None:
         for group in system.optimizer.param_groups:
             group[name] = tuple(value) if isinstance(value, list) else value
 
-    def read(system: System) -> Any:  # noqa: ANN401 - numbers and pairs
+    def read(system: System) -> Any:
         value = system.optimizer.param_groups[0][name]
         return list(value) if isinstance(value, tuple) else value
 

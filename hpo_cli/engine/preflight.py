@@ -30,7 +30,11 @@ def check_fit(plan: RunPlan, system: System, splits: Splits) -> None:
     """Raise ConfigError, naming every problem, when plan, network and data do not go together."""
     num_samples = len(splits.train.x)
     until = horizon(system.settings, num_samples, max_steps=plan.trainer.max_steps)
-    problems = [*_length_problems(plan, until), *_batch_norm_problems(plan, system, num_samples), *_device_problems(plan)]
+    problems = [
+        *_length_problems(plan, until),
+        *_batch_norm_problems(plan, system, num_samples),
+        *_device_problems(plan),
+    ]
     if problems:
         raise ConfigError.of(problems)
 
@@ -50,7 +54,9 @@ def _batch_norm_problems(plan: RunPlan, system: System, num_samples: int) -> Ite
     world = plan.trainer.devices
     counts = [Shard(rank, world).count(rows) for rank in range(world) for rows in (plan.batch_size, last)]
     if min(counts) <= 1 and any(isinstance(layer, nn.BatchNorm1d) for layer in system.model.modules()):
-        rule = f"leaves a last batch of {last} of {num_samples} samples, and batch norm has no variance in a batch of one"
+        rule = (
+            f"leaves a last batch of {last} of {num_samples} samples, and batch norm has no variance in a batch of one"
+        )
         yield Problem("batch_size", rule, "choose another batch_size, or model.norm=layer", plan.batch_size)
 
 

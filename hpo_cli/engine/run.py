@@ -49,7 +49,9 @@ def explained(error: Exception) -> UserError:
     if isinstance(error, UserError):
         return error
     if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        return RunFailedError("out of memory: lower batch_size (batch.accumulate keeps the effective size) or the model")
+        return RunFailedError(
+            "out of memory: lower batch_size (batch.accumulate keeps the effective size) or the model"
+        )
     if isinstance(error, OSError) and error.errno is not None:
         where = f" ({error.filename})" if error.filename else ""
         return RunFailedError(f"{error.strerror}{where}: what was saved before is intact; free space and start again")
@@ -100,4 +102,3 @@ def _logged(folder: Path) -> Iterator[None]:
         root.removeHandler(handler)
         root.setLevel(level)
         handler.close()
-

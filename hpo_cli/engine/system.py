@@ -74,7 +74,9 @@ def build_system(plan: RunPlan, spec: DataSpec) -> System:
         lr=plan.lr,
         weight_decay=plan.regularization.weight_decay,
     )
-    return System(model, criterion, optimizer, build_schedule(plan), _settings(plan), spec, plan.head, num_outputs(plan, spec))
+    return System(
+        model, criterion, optimizer, build_schedule(plan), _settings(plan), spec, plan.head, num_outputs(plan, spec)
+    )
 
 
 def build_model(plan: RunPlan, spec: DataSpec) -> nn.Module:

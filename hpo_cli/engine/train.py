@@ -159,5 +159,3 @@ def _mirror(trainer: pl.Trainer) -> Callable[[Mapping[str, Any]], None] | None:
             logger.log_metrics(metrics, step=row["step"])
 
     return write
-
-

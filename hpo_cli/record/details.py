@@ -57,9 +57,24 @@ def read_details(path: Path) -> RunDetails:
 
 def command_line(details: RunDetails, *, cwd: str) -> str:
     """The shell command that makes this run again, from the folder `cwd`."""
-    command = shlex.join(details.command)
+    command = " ".join(_quoted(word) for word in details.command)
     is_here = not details.cwd or os.path.realpath(details.cwd) == os.path.realpath(cwd)
-    return command if is_here else f"cd {shlex.quote(details.cwd)} && {command}"
+    return command if is_here else f"cd {_quoted(details.cwd)} && {command}"
+
+
+def _quoted(word: str) -> str:
+    """`word` as a shell reads it back; control characters in bash's $'...', so that they can be printed."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + "".join(_escaped(letter) for letter in word) + "'"
+
+
+def _escaped(letter: str) -> str:
+    if letter in "'\\":
+        return f"\\{letter}"
+    if letter.isprintable():
+        return letter
+    return "".join(f"\\{byte:03o}" for byte in letter.encode("utf-8", "surrogateescape"))
 
 
 def _events(path: Path) -> ledger.Ledger:

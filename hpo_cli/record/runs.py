@@ -136,10 +136,10 @@ def _no_runs(root: Path | str) -> UserError:
 
 def _not_found(ref: str, root: Path | str, ids: Iterable[str]) -> UserError:
     guess = did_you_mean(ref, [*ids, "last", "best"])
-    if Path(ref).exists():
+    if ref and Path(ref).exists():
         return UserError(f"{ref}: not a run's folder (it has no {LEDGER} and no {PLAN}); `hpo-run ls` lists the runs")
     return UserError(
-        _join(f"{ref}: no such run in {root}", guess or "`hpo-run ls` lists the runs, `last` is the newest")
+        _join(f"{ref or 'RUN'}: no such run in {root}", guess or "`hpo-run ls` lists the runs, `last` is the newest")
     )
 
 

@@ -32,8 +32,8 @@ compdef _hpo_run hpo-run
 """,
 }
 HINTS = {
-    "bash": "eval \"$(hpo-run completion bash)\"  in ~/.bashrc",
-    "zsh": "eval \"$(hpo-run completion zsh)\"  in ~/.zshrc",
+    "bash": 'eval "$(hpo-run completion bash)"  in ~/.bashrc',
+    "zsh": 'eval "$(hpo-run completion zsh)"  in ~/.zshrc',
     "fish": "hpo-run completion fish > ~/.config/fish/completions/hpo-run.fish",
 }
 RUN_VERBS = ("show", "curves", "diff", "test")

@@ -44,9 +44,7 @@ def composing_parser(verb: str, *, about: str) -> Parser:
     """A parser for overrides, --config-dir and --config-name."""
     parser = Parser(verb, about=about)
     parser.usage = f"{parser.prog} [options] [key=value ...]"
-    parser.add_argument(
-        "--config-dir", "-cd", metavar="DIR", help="a folder of further options: DIR/model/mine.yaml"
-    )
+    parser.add_argument("--config-dir", "-cd", metavar="DIR", help="a folder of further options: DIR/model/mine.yaml")
     parser.add_argument("--config-name", "-cn", metavar="NAME", default="config", help="another main config")
     return parser
 
@@ -59,9 +57,7 @@ def read_words(parser: Parser, argv: Sequence[str]) -> tuple[ComposeWords, argpa
         parser.read([word for word in rest if word.startswith("-")])
     config_dir = Path(args.config_dir) if args.config_dir else None
     if config_dir is not None and not config_dir.is_dir():
-        raise UserError(
-            f"--config-dir {config_dir}: no such folder; give one that holds group folders such as model/"
-        )
+        raise UserError(f"--config-dir {config_dir}: no such folder; give one that holds group folders such as model/")
     return ComposeWords(overrides, config_dir, args.config_name), args
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from hpo_cli.errors import UserError
-from hpo_cli.verbs.composing import ComposeWords, Composed, composed, composing_parser, read_words
+from hpo_cli.verbs.composing import Composed, ComposeWords, composed, composing_parser, read_words
 
 
 def main(argv: list[str]) -> int:
@@ -15,9 +15,7 @@ def main(argv: list[str]) -> int:
 
         return print_help([word for word in argv if word not in ("-h", "--help")])
     parser = composing_parser("", about="Train one run.")
-    parser.add_argument(
-        "--cfg", "-c", choices=("job", "hydra", "all"), help="print the composed config and stop"
-    )
+    parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"), help="print the composed config and stop")
     parser.add_argument("--resolve", action="store_true", help="with --cfg: resolve interpolations")
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--version", action="store_true")

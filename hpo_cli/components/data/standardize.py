@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from hpo_cli.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -52,13 +54,18 @@ def plain_scaling(x: Features) -> Scaling:
 
 
 def scaled(x: Features, rows: Indices, *, scaling: Scaling) -> NDArray[np.float32]:
-    """`rows` of x [n, c, ...], scaled, as float32."""
+    """`rows` of x [n, c, ...], scaled, as float32. Raises ConfigError for a value that float32 cannot hold then."""
     out = np.empty((len(rows), *x.shape[1:]), dtype=np.float32)
     start = 0
-    for block in _blocks(x, rows):
-        centred = block - _along_axis_1(scaling.mean, x.ndim)
-        out[start : start + len(block)] = centred / _along_axis_1(scaling.scale, x.ndim)
-        start += len(block)
+    try:
+        with np.errstate(over="raise"):
+            for block in _blocks(x, rows):
+                centred = block - _along_axis_1(scaling.mean, x.ndim)
+                out[start : start + len(block)] = centred / _along_axis_1(scaling.scale, x.ndim)
+                start += len(block)
+    except FloatingPointError:
+        rule = "a value is too far from the training part to be standardised in float32"
+        raise ConfigError("data", rule=rule, fix="clean the outliers") from None
     return out
 
 

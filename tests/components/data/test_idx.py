@@ -116,12 +116,12 @@ def test_without_a_folder_the_cache_comes_before_the_system(monkeypatch, tmp_pat
 DAMAGE = {
     "bad magic": (
         IMAGES,
-        lambda _: gzip.compress(b"\x00\x00\x0d\x03" + gzip.decompress(content)[4:]),
+        lambda content: gzip.compress(b"\x00\x00\x0d\x03" + gzip.decompress(content)[4:]),
         "it starts with",
     ),
     "labels for images": (
         IMAGES,
-        lambda _: gzip.compress(b"\x00\x00\x08\x01" + gzip.decompress(content)[4:]),
+        lambda content: gzip.compress(b"\x00\x00\x08\x01" + gzip.decompress(content)[4:]),
         "it starts with",
     ),
     "empty": (LABELS, lambda _: gzip.compress(b""), "it starts with"),
