@@ -1,4 +1,4 @@
-"""The entry point: a verb and its words, or overrides for a training run. Turns every error into one line and an exit code."""
+"""The entry point: a verb and its words, or overrides for a training run. Errors become one line and an exit code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VERBS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit code: 0 good, 1 the run failed, 2 the command was wrong, 128 + n after a signal."""
+    """Run one command. Exit codes: 0 good, 1 the run failed, 2 the command was wrong, 128 + n after a signal."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         return _dispatch(words)

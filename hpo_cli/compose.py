@@ -36,12 +36,12 @@ class Composition:
     @property
     def resolved_yaml(self) -> str:
         """The job config with every interpolation replaced by its value."""
-        return cast("str", OmegaConf.to_yaml(OmegaConf.create(self.job)))
+        return OmegaConf.to_yaml(OmegaConf.create(self.job))
 
     @property
     def overrides_yaml(self) -> str:
         """The override words as `.hydra/overrides.yaml` lists them."""
-        return cast("str", OmegaConf.to_yaml(list(self.overrides)))
+        return OmegaConf.to_yaml(list(self.overrides))
 
 
 def compose(words: Sequence[str], *, config_dir: Path | None = None, config_name: str = "config") -> Composition:

@@ -1,4 +1,4 @@
-"""A run, decided: the frozen, typed form of a composed config. Imports no torch, so that a wrong word is refused at once."""
+"""A run, decided: the frozen, typed form of a composed config. No torch, so that a wrong word is refused at once."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Checks one config value against its rule: its type, its limits, its choices.
 
-A rule is data, written beside the key in the option file: `lr: {above: 0}`. Its words are `type` (int, float, bool, str,
-list; without it the type of the default), `min`, `max`, `above`, `below`, `one_of`, `each` (a rule for the elements of a list),
-`length`, `nullable`.
+A rule is data, written beside the key in the option file: `lr: {above: 0}`. Its words are `type` (int, float, bool,
+str, list; without it the type of the default), `min`, `max`, `above`, `below`, `one_of`, `each` (a rule for the
+elements of a list), `length`, `nullable`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks a composed config as a whole and turns it into a RunPlan: every key known, every value in its rule, all problems at once."""
+"""Checks a composed config and makes it a RunPlan: every key known, every value in its rule, all problems at once."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a step costs: our engine with metrics, ledger and checkpoints on, and stock Lightning, over a bare torch loop.
+"""What a step costs: our engine with metrics, ledger and checkpoints on, and stock Lightning, over a bare loop.
 
-All three train the same mlp 64-128-128-10 on digits, batch 32, one thread, the same optimizer with the same arguments on the
-same data in memory. Each round times each of them once, in turn; the ratios are medians over rounds. Our column includes
-validation, metrics and its files at the end of every epoch; the bare loop trains and does nothing else.
+All three train the same mlp 64-128-128-10 on digits, batch 32, one thread, the same optimizer
+with the same arguments on the same data in memory. Each round times each of them once, in turn; the ratios are
+medians over rounds. Our column includes validation, metrics and its files at the end of every epoch; the bare loop trains and does nothing else.
 
     python scripts/bench_step.py [--rounds 7] [--epochs 40]
 """
@@ -10,7 +10,7 @@ validation, metrics and its files at the end of every epoch; the bare loop train
 from __future__ import annotations
 
 import argparse
-import datetime
+import contextlib
 import logging
 import os
 import platform
@@ -18,6 +18,7 @@ import statistics
 import tempfile
 import time
 import warnings
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -77,7 +78,7 @@ class _Clock(SilentReporter):
 
     began = 0.0
 
-    def started(self, horizon: object) -> None:
+    def started(self, _horizon: object) -> None:
         _Clock.began = time.perf_counter()
 
 
@@ -88,7 +89,7 @@ class Stock(pl.LightningModule):
         super().__init__()
         self.model, self.criterion = network(), nn.CrossEntropyLoss()
 
-    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
+    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         loss = self.criterion(self.model(batch[0]), batch[1])
         self.log("train/loss", loss)
         return loss
@@ -107,26 +108,9 @@ def stock(x: torch.Tensor, y: torch.Tensor, epochs: int, folder: str) -> float:
     """Seconds a step of Lightning with its defaults."""
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=BATCH, shuffle=True)
     module = Stock()
-    with open(os.devnull, "w") as null, _stdout_to(null):
+    with Path(os.devnull).open("w") as null, contextlib.redirect_stdout(null):
         pl.Trainer(max_epochs=epochs, default_root_dir=folder, accelerator="cpu").fit(module, loader)
     return module.seconds / module.global_step
-
-
-class _stdout_to:  # noqa: N801 - reads as a statement
-    """Sends the progress bar to a file, as a redirected command would."""
-
-    def __init__(self, stream: object) -> None:
-        self._stream = stream
-
-    def __enter__(self) -> None:
-        import sys
-
-        self._kept, sys.stdout = sys.stdout, self._stream
-
-    def __exit__(self, *error: object) -> None:
-        import sys
-
-        sys.stdout = self._kept
 
 
 def main() -> None:
@@ -146,9 +130,8 @@ def main() -> None:
             times["bare loop"].append(bare(x, y, args.epochs))
             times["hpo-run"].append(ours(plan))
             times["stock Lightning"].append(stock(x, y, max(1, args.epochs // 8), folder))
-    print(
-        f"{datetime.date.today()}  {platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
-    )
+    today = dt.datetime.now(tz=dt.UTC).date()
+    print(f"{today}  {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}")
     print(f"{args.rounds} rounds of {args.epochs} epochs, one thread, medians\n")
     print(f"{'':18}{'us a step':>10}{'over bare':>11}")
     for name, found in times.items():

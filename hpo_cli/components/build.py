@@ -1,4 +1,4 @@
-"""Builds a component from its option: looks the target up in an allow-list, binds the keys to its signature, calls it."""
+"""Builds a component from its option: finds the allowed target, binds the keys to its signature, calls it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ALLOWED = (
     "torchvision.models.",
     "timm.",
 )
-"""Module prefixes that a `_target_` may name without `allow_targets`: a config from a stranger cannot run other code."""
+"""Prefixes that a `_target_` may have without `allow_targets`: a config from a stranger cannot run other code."""
 
 
 def build(component: Component, *, allow: Sequence[str] = (), **injected: Any) -> Any:
     """Call the component's target with its keys and those of `injected` that its signature names.
 
-    allow: further module prefixes. Raises ConfigError for a target that is not allowed or does not exist, for keys that the
-    signature does not have, and for whatever the target itself refuses.
+    allow: further module prefixes. Raises ConfigError for a target that is not allowed or does not exist, for keys
+    that the signature does not have, and for whatever the target itself refuses.
     """
     target = resolve(component, allow=allow)
     arguments = bound(component, target, injected)

@@ -66,7 +66,7 @@ class PlainReporter:
             return
         width = len(str(self._horizon.epochs))
         rate = self._speed.steps_per_second(row["step"])
-        head = f"epoch {row['epoch'] + 1:{width}}/{self._horizon.epochs}"
+        head = f"epoch {row['epoch']:{width}}/{self._horizon.epochs}"
         samples = rate * self._horizon.num_samples / self._horizon.steps_per_epoch
         write([line(f"{head}  {_metrics(row)}  {_count(samples)} samples/s")])
 

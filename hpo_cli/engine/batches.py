@@ -1,4 +1,4 @@
-"""Where training batches come from: tensors on the device batched by index, or a DataLoader with workers. Both give the same batches."""
+"""Where training batches come from: tensors on the device, or a DataLoader with workers. Both give the same batches."""
 
 from __future__ import annotations
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,12 @@ from hpo_cli.errors import UserError
 from hpo_cli.record.atomic import replace_file
 
 State = dict[str, Any]
+
+_DAMAGE = (
+    *(OSError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError, AssertionError, MemoryError),
+    *(pickle.UnpicklingError, struct.error, zipfile.BadZipFile, zlib.error),
+)
+"""What zipfile, pickle and torch raise for bytes that are no checkpoint, or no longer one."""
 
 
 def last_name(step: int) -> str:
@@ -35,11 +44,21 @@ def save(path: Path, state: State) -> None:
 def load(path: Path, *, device: str | torch.device = "cpu") -> State:
     """Read a checkpoint without running any code from it. Raises UserError for a file that is missing or damaged."""
     try:
+        _check_sums(path)
         state: State = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        if not isinstance(state, dict):
+            raise TypeError(f"it holds a {type(state).__name__}")
+    except _DAMAGE as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: no readable checkpoint ({line})") from error
     return state
+
+
+def _check_sums(path: Path) -> None:
+    """Compare each record with its CRC-32, which torch writes and does not read: a flipped bit in a weight goes unseen."""
+    with zipfile.ZipFile(path) as file:
+        if (record := file.testzip()) is not None:
+            raise zipfile.BadZipFile(f"{record} is damaged")
 
 
 def prune(folder: Path, *, prefix: str, keep: int) -> None:

@@ -1,16 +1,17 @@
 """The hot knobs: hyperparameters that can change between two steps without rebuilding the network.
 
-One table says how each is read from the live system and how it is set there. Nudges, the check on resume and checkpoints use it;
-whatever is not in the table is cold and needs a branch.
+One table says how each is read from the live system and how it is set there. Nudges, the check on resume and
+checkpoints use it; whatever is not in the table is cold and needs a branch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+import torch
 from torch import nn
 
 from hpo_cli.engine.system import System
@@ -46,6 +47,15 @@ def _optimizer(name: str) -> Knob:
     return Knob(get=read, set=write, present=lambda system: name in system.optimizer.param_groups[0])
 
 
+def _set_momentum(system: System, value: float) -> None:
+    """Torch's RMSprop makes its buffer with the rest of its state alone: a momentum that was 0 so far has none."""
+    optimizer = system.optimizer
+    for group in optimizer.param_groups:
+        group["momentum"] = value
+    for state in optimizer.state.values() if isinstance(optimizer, torch.optim.RMSprop) and value else ():
+        state.setdefault("momentum_buffer", torch.zeros_like(state["square_avg"]))
+
+
 def _dropout_layers(system: System) -> list[Any]:
     return [layer for layer in system.model.modules() if isinstance(layer, _DROPOUT)]
 
@@ -70,7 +80,7 @@ HOT: Mapping[str, Knob] = MappingProxyType(
         "epochs": _setting("epochs"),
         "batch.accumulate": _setting("accumulate"),
         "schedule.warmup_steps": _setting("warmup_steps"),
-        "optimizer.momentum": _optimizer("momentum"),
+        "optimizer.momentum": replace(_optimizer("momentum"), set=_set_momentum),
         "optimizer.betas": _optimizer("betas"),
         "optimizer.alpha": _optimizer("alpha"),
         "optimizer.eps": _optimizer("eps"),

@@ -1,17 +1,22 @@
-"""Lightning, imported quietly: its messages go to run.log, not to the screen."""
+"""Lightning, imported once, quickly and quietly: its messages go to run.log, not to the screen."""
 
 from __future__ import annotations
 
 import logging
 import warnings
 
-with warnings.catch_warnings():
+from hpo_cli.engine.quick_import import defer_dynamo, without_unused_packages
+
+defer_dynamo()
+with warnings.catch_warnings(), without_unused_packages():
     warnings.simplefilter("ignore")
     import pytorch_lightning as pl
+    from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 for name in ("pytorch_lightning", "lightning_fabric"):
     logger = logging.getLogger(name)
     logger.handlers.clear()
     logger.propagate = True
 
-__all__ = ["pl"]
+__all__ = ["ClusterEnvironment", "MisconfigurationException", "pl"]

@@ -1,4 +1,4 @@
-"""The training loop: steps, epochs, validation, checkpoints. It knows torch alone; Lightning calls `advance` and owns the devices."""
+"""The training loop: steps, epochs, validation, checkpoints. Lightning calls `advance` and owns the devices."""
 
 from __future__ import annotations
 
@@ -60,13 +60,15 @@ class TrainingLoop:
         self._sizes: list[int] = []  # of each batch since the last collection, over all processes
         self._steps: list[int] = []  # the update that each of them belonged to
         self._batches: Iterator[Pair] | None = None
+        self._batch_size = 0  # of self._batches
         self._checkpoint_at = self._next_checkpoint()
         self._report_at = 0.0
 
     @property
     def horizon(self) -> Horizon:
         """How far training goes with the settings of now."""
-        return horizon(self.system.settings, self._train.num_samples, max_steps=self.plan.trainer.max_steps)
+        settings, num_samples = self.system.settings, self._train.num_samples
+        return horizon(settings, num_samples, max_steps=self.plan.trainer.max_steps, position=self.position)
 
     def begin(self) -> None:
         """Announce the start."""
@@ -91,9 +93,9 @@ class TrainingLoop:
 
     def _step(self, horizon: Horizon) -> None:
         settings, position = self.system.settings, self.position
-        if self._batches is None:
-            batch_size = settings.batch_size
-            self._batches = self._train.batches(position.epoch, start=position.sample, batch_size=batch_size)
+        if self._batches is None or self._batch_size != settings.batch_size:
+            self._batch_size = settings.batch_size
+            self._batches = self._train.batches(position.epoch, start=position.sample, batch_size=self._batch_size)
         begin = position.sample
         batches = list(itertools.islice(self._batches, settings.accumulate))
         left = horizon.num_samples - begin
@@ -135,6 +137,8 @@ class TrainingLoop:
         train = {f"train/{name}": value for name, value in self._epoch_sums.metrics(self.system.head).items()}
         self.metrics = {**train, **{f"val/{name}": value for name, value in measured.items()}}
         self._write({**self.metrics, "lr": lr})
+        if not math.isfinite(measured["loss"]):
+            self._fail("val/loss", measured["loss"], self.position.step)
         self._judge()
         self._window, self._epoch_sums = TrainSums(), TrainSums()
         if whole:
@@ -144,7 +148,7 @@ class TrainingLoop:
         self.finished = self.finished or last
 
     def _write(self, metrics: Mapping[str, float]) -> None:
-        row = {"step": self.position.step, "epoch": self.position.epoch, **metrics}
+        row = {"step": self.position.step, "epoch": self.position.epoch + 1, **metrics}
         self._recorder.row(row)
         self._reporter.measured(row)
 
@@ -163,13 +167,13 @@ class TrainingLoop:
         self.finished = self.finished or (patience is not None and self._stale_epochs >= patience)
 
     def _collect(self) -> None:
-        """Take the losses and outputs that the steps left on the device. Raises RunFailedError at the first bad loss."""
+        """Take the losses and outputs that the steps left on the device. Raises RunFailedError at a bad loss."""
         if not self._sizes:
             return
         losses = self._losses_over_processes()
         for loss, step in zip(losses, self._steps, strict=True):
             if not math.isfinite(loss):
-                self._fail(loss, step)
+                self._fail("train/loss", loss, step)
         correct = self._correct_over_processes()
         for sums in (self._window, self._epoch_sums):
             sums.add(losses, self._sizes, correct)
@@ -187,7 +191,7 @@ class TrainingLoop:
         return values
 
     def _correct_over_processes(self) -> float:
-        """How many samples since the last collection were classified right while training; 0 for a regression."""
+        """How many samples since the last collection were classified right; 0 for a regression."""
         stepper = self.stepper
         if self.system.head == "targets":
             return 0.0
@@ -195,10 +199,10 @@ class TrainingLoop:
         sums = metric_sums(outputs, targets, head=self.system.head)
         return float(stepper.backend.sum_over_processes(sums)[1].item())
 
-    def _fail(self, loss: float, step: int) -> None:
+    def _fail(self, name: str, loss: float, step: int) -> None:
         lr = self.stepper.learning_rate(step - 1, self.horizon.total_steps)
         raise RunFailedError(
-            f"train/loss is {loss} at step {step} (epoch {self.position.epoch}, lr {lr:.3g}): "
+            f"{name} is {loss} at step {step} (epoch {self.position.epoch + 1}, lr {lr:.3g}): "
             f"lower lr, or set regularization.clip_norm=1"
         )
 

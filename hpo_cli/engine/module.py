@@ -1,15 +1,15 @@
-"""The loop as a LightningModule. One Lightning batch is a stretch of many optimizer steps, so Lightning's cost a batch is paid rarely."""
+"""The loop as a LightningModule. One Lightning batch is a stretch of many steps: its cost is paid rarely."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
 
-import pytorch_lightning as pl
 import torch
 
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.batches import Shard
+from hpo_cli.engine.lightning import pl
 from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.stop import StopFlag
 from hpo_cli.engine.system import System
@@ -52,7 +52,7 @@ class LightningRun(pl.LightningModule):
         return self._system.optimizer
 
     def on_train_start(self) -> None:
-        """Build the loop on the device; take the signals back from Lightning, which would broadcast inside a handler."""
+        """Build the loop on the device; take the signals from Lightning, which would broadcast inside a handler."""
         self._stop.install()
         self.loop = self._make_loop(self._backend())
         self.loop.begin()

@@ -10,7 +10,7 @@ from torch import nn
 
 from hpo_cli.components.data.arrays import Splits
 from hpo_cli.engine.batches import Shard
-from hpo_cli.engine.progress import Horizon
+from hpo_cli.engine.progress import Horizon, Position
 from hpo_cli.engine.system import Settings, System
 from hpo_cli.errors import ConfigError, Problem
 from hpo_cli.plan import RunPlan
@@ -19,10 +19,19 @@ SMALL_STEP_FLOPS = 200e6
 """Below this, a second CPU thread costs more than it brings."""
 
 
-def horizon(settings: Settings, num_samples: int, *, max_steps: int | None) -> Horizon:
-    """How far training goes: updates an epoch = ceil(ceil(samples / batch_size) / accumulate)."""
-    steps = math.ceil(math.ceil(num_samples / settings.batch_size) / settings.accumulate)
-    total = steps * settings.epochs
+def horizon(
+    settings: Settings, num_samples: int, *, max_steps: int | None, position: Position | None = None
+) -> Horizon:
+    """How far training goes: updates an epoch = ceil(ceil(samples / batch_size) / accumulate).
+
+    position: where it stands; steps already taken count as they were, whatever the batch size was then.
+    """
+    done = position or Position()
+    steps, rest = (
+        math.ceil(math.ceil(samples / settings.batch_size) / settings.accumulate)
+        for samples in (num_samples, num_samples - done.sample)
+    )
+    total = done.step + rest + steps * (settings.epochs - done.epoch - 1)
     return Horizon(total if max_steps is None else min(total, max_steps), steps, settings.epochs, num_samples)
 
 
@@ -72,12 +81,12 @@ def _device_problems(plan: RunPlan) -> Iterator[Problem]:
 
 
 def step_flops(system: System, batch_size: int) -> float:
-    """Floating-point operations of one forward and backward pass, counting linear and convolution layers: 6 a weight use."""
+    """Floating-point operations of a forward and backward pass: 6 for each use of a linear or convolution weight."""
     total = 0
 
     def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:  # noqa: ARG001
         nonlocal total
-        total += layer.weight.numel() * math.prod(output.shape[2:])  # type: ignore[operator, union-attr]
+        total += layer.weight.numel() * math.prod(output.shape[2:])  # type: ignore[operator]
 
     layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
     handles = [layer.register_forward_hook(count) for layer in system.model.modules() if isinstance(layer, layers)]

@@ -1,4 +1,4 @@
-"""Randomness as a function of (seed, epoch, place in the epoch), never of history: a resumed run draws what it would have drawn."""
+"""Randomness as a function of (seed, epoch, place in the epoch), never of history: a resumed run draws the same."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INIT, ORDER, STEP = 1, 2, 3
 
 
 def derive(seed: int, *parts: int) -> int:
-    """A 64-bit seed for (seed, *parts); any change of any part gives an unrelated one. Mixing: splitmix64 (Steele 2014)."""
+    """A 64-bit seed for (seed, *parts); any change gives an unrelated one. Mixing: splitmix64 (Steele 2014)."""
     state = seed & _MASK
     for part in parts:
         state = (state + 0x9E3779B97F4A7C15 * (part + 1)) & _MASK

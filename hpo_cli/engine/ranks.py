@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytorch_lightning.plugins.environments import ClusterEnvironment
+from hpo_cli.engine.lightning import ClusterEnvironment
 
 _VARIABLES = ("HPO_RUN_RANK", "HPO_RUN_WORLD", "HPO_RUN_PORT")
 
@@ -33,7 +33,7 @@ def ranks_from_environment() -> Ranks:
 
 @contextmanager
 def started_ranks(folder: Path, world: int) -> Iterator[Ranks]:
-    """Start the other `world - 1` processes of the run in `folder`; at the end wait for them, or end them after an error."""
+    """Start the other `world - 1` processes of the run in `folder`; wait for them, or end them after an error."""
     port = _free_port()
     others = [_start(folder, Ranks(rank, world, port)) for rank in range(1, world)]
     try:
@@ -55,7 +55,13 @@ def _start(folder: Path, ranks: Ranks) -> subprocess.Popen[bytes]:
     environment = {**os.environ, **{name: str(value) for name, value in values}}
     command = [sys.executable, "-m", "hpo_cli.engine.rank", str(folder)]
     with (folder / f"rank-{ranks.rank}.log").open("wb") as log:
-        return subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603 - ourselves
+        return subprocess.Popen(  # noqa: S603 - ourselves
+            command,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C goes to the first process, which tells the others between two steps
+        )
 
 
 def _free_port() -> int:

@@ -23,8 +23,8 @@ KEEP_IN_MEMORY = 256 << 20
 class FolderRecorder:
     """Rows go to metrics.jsonl, checkpoints to `checkpoints/`, both with a line in the ledger where one is due.
 
-    The best weights are copied in memory when they improve and written with the next checkpoint: a run that is killed in between
-    goes on from that checkpoint and finds them again.
+    The best weights are copied in memory when they improve and written with the next checkpoint: a run that is
+    killed in between goes on from an earlier checkpoint and finds them again.
     """
 
     def __init__(self, folder: Path, plan: CheckpointPlan, *, mirror: Callable[[Row], None] | None = None) -> None:
@@ -73,8 +73,11 @@ class FolderRecorder:
         ledger.append(self._folder, "checkpointed", step=step, file=f"{CHECKPOINTS}/{name}", sha256=digest, **fields)
 
     def close(self) -> None:
-        """Bring what is in memory to disk."""
-        self._metrics.close()
+        """Bring what is in memory to disk: after a failure the best weights may wait for a checkpoint that never came."""
+        try:
+            self._write_best()
+        finally:
+            self._metrics.close()
 
 
 class NullRecorder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +27,23 @@ def run(training: Training, folder: Path) -> Outcome:
 
     Raises RunFailedError when training fails, StoppedError after a signal; in both the record is complete first.
     """
-    training.record_data(folder)
     world = training.plan.trainer.devices
     try:
+        training.record_data(folder)
         with _logged(folder), started_ranks(folder, world) if world > 1 else nullcontext() as ranks:
             training.run(folder, ranks=ranks)
+        return _end(training, folder, "finished")
     except (StoppedError, KeyboardInterrupt) as stop:
         name = str(stop) or "SIGINT"
         _end(training, folder, "interrupted", signal=name)
         raise
     except Exception as error:
         failure = explained(error)
-        write_text(folder / ERROR, "".join(traceback.format_exception(error)))
-        _end(training, folder, "failed", reason=str(failure))
+        with suppress(OSError):  # a full disk must not hide the reason
+            write_text(folder / ERROR, "".join(traceback.format_exception(error)))
+        with suppress(OSError):
+            _end(training, folder, "failed", reason=str(failure))
         raise failure from error
-    return _end(training, folder, "finished")
 
 
 def explained(error: Exception) -> UserError:

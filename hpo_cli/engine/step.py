@@ -1,4 +1,4 @@
-"""One optimizer step: forward, loss, backward, clipping, update. What a bare torch loop would do, and nothing slower."""
+"""One optimizer step: forward, loss, backward, clipping, update; what a bare torch loop does, and nothing slower."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from hpo_cli.engine.system import System
 class Stepper:
     """Runs optimizer steps on a live system.
 
-    forward: the model as it is called, compiled or not. `losses`, `outputs` and `targets` gather what the steps saw, on the
-    device, until the loop collects them.
+    forward: the model as it is called, compiled or not. `losses`, `outputs` and `targets` gather what the steps saw,
+    on the device, until the loop collects them.
     """
 
     def __init__(self, system: System, backend: Backend, *, seed: int, forward: nn.Module | None = None) -> None:
@@ -44,7 +44,7 @@ class Stepper:
     def update(self, batches: Sequence[Pair], *, lr: float, place: tuple[int, int], sizes: Sequence[int]) -> None:
         """One update from the mean gradient of `batches`.
 
-        place: (epoch, first sample), which seeds the step's randomness.   sizes: samples of each batch over all processes.
+        place: (epoch, first sample), seeds the step's randomness.   sizes: samples of each batch over all processes.
         """
         optimizer = self.system.optimizer
         for group in optimizer.param_groups:

@@ -19,7 +19,10 @@ class StoppedError(Exception):
 
 
 class StopFlag:
-    """Which signal asked for a stop, None so far. A second Ctrl-C interrupts at once."""
+    """Which signal asked for a stop, None so far. A second Ctrl-C interrupts at once.
+
+    It raises StoppedError: Lightning turns a KeyboardInterrupt into exit code 1.
+    """
 
     def __init__(self) -> None:
         self.signum: int | None = None
@@ -32,5 +35,5 @@ class StopFlag:
 
     def _note(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - handler protocol
         if self.signum == signal.SIGINT == signum:
-            raise KeyboardInterrupt
+            raise StoppedError(signum)
         self.signum = signum

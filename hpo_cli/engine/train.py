@@ -15,7 +15,7 @@ from hpo_cli.components.data.arrays import Splits
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.batches import source, tensors
 from hpo_cli.engine.checkpoints import State, weights_sha256
-from hpo_cli.engine.lightning import pl
+from hpo_cli.engine.lightning import MisconfigurationException, pl
 from hpo_cli.engine.loop import Recorder, TrainingLoop
 from hpo_cli.engine.module import LightningRun, Stretches
 from hpo_cli.engine.preflight import check_fit, choose_threads
@@ -127,8 +127,8 @@ def make_trainer(plan: RunPlan, *, folder: Path, ranks: Ranks | None) -> pl.Trai
             accelerator=plan.trainer.accelerator,
             devices=plan.trainer.devices,
             strategy="ddp" if ranks else "auto",
-            precision=plan.trainer.precision,
-            deterministic=plan.trainer.deterministic,
+            precision=plan.trainer.precision,  # type: ignore[arg-type]
+            deterministic=_deterministic(plan),
             plugins=[LocalRanks(ranks)] if ranks else None,
             max_epochs=1,
             logger=logger,
@@ -138,9 +138,21 @@ def make_trainer(plan: RunPlan, *, folder: Path, ranks: Ranks | None) -> pl.Trai
             default_root_dir=folder,
             use_distributed_sampler=False,
         )
-    except (pl.utilities.exceptions.MisconfigurationException, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
         line = " ".join(str(error).split())
         raise ConfigError("trainer.accelerator", plan.trainer.accelerator, rule=line, fix="try trainer=cpu") from error
+
+
+def _deterministic(plan: RunPlan) -> bool | None:
+    """None leaves torch's setting alone, which is right unless an earlier run of this process changed it.
+
+    Even switching it off imports torch's compiler, 1.5 s.
+    """
+    return (
+        plan.trainer.deterministic
+        if plan.trainer.deterministic != torch.are_deterministic_algorithms_enabled()
+        else None
+    )
 
 
 def _cores() -> int:

@@ -101,7 +101,7 @@ def describe(system: System) -> tuple[Layer, ...]:
 
 def _gradient_norm(stepper: Stepper, x: torch.Tensor, y: torch.Tensor) -> float:
     loss = stepper.loss_of(x, y)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     gradients = [p.grad for p in stepper.system.model.parameters() if p.grad is not None]
     norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]))
     stepper.system.optimizer.zero_grad()

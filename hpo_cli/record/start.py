@@ -33,8 +33,8 @@ def start_run(
 ) -> Path:
     """A new folder for `plan` with its files and a `started` line, made for this run alone.
 
-    command: the words that make this run again.   hydra_files: name -> text for `.hydra/`.   at: the folder itself, which
-    must not exist; otherwise <outputs>/<name>/<run id>.
+    command: the words that make this run again.   hydra_files: name -> text for `.hydra/`.
+    at: the folder itself, which must not exist; otherwise <outputs>/<name>/<run id>.
     """
     folder = _exact_folder(at) if at else create_run_folder(plan.outputs, plan.name)
     (folder / HYDRA).mkdir()
@@ -86,6 +86,7 @@ def environment() -> dict[str, Any]:
         "hostname": socket.gethostname(),
         "cores": os.cpu_count(),
         "executable": sys.executable,
+        "pid": os.getpid(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "git": git_state(),
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from hpo_cli.console.output import Line, Span, can_draw, line, width, write, write_json
-from hpo_cli.console.plot import Curve, Frame, plot
+from hpo_cli.console.plot import Curve, Drawing, Frame, plot
 from hpo_cli.verbs.composing import composed, composing_parser, read_words
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _report(trial: Trial) -> Iterator[Line]:
     )
     yield line("")
     yield line(Span("learning rate", "bold"), f"  over {trial.total_steps:,} steps ({trial.epochs} epochs)")
-    drawing = "braille" if can_draw() else "marks"
+    drawing: Drawing = "braille" if can_draw() else "marks"
     frame = Frame("", "step", min(width(), 100), LR_CURVE_ROWS, drawing)
     yield from plot([Curve("lr", trial.lr_steps, trial.lr_values)], frame)
     yield line("")

@@ -1,4 +1,4 @@
-"""`hpo-run completion bash|zsh|fish`: the script that a shell sources, and the answers to its questions. Imports no Hydra."""
+"""`hpo-run completion bash|zsh|fish`: the script that a shell sources, and the answers to its questions."""
 
 from __future__ import annotations
 
