@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from hpo_cli.errors import UserError, did_you_mean
+from hpo_cli.errors import UserError, did_you_mean, printable
 
 VERBS = {
     "ls": "list runs, newest first",
@@ -34,12 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             traceback.print_exc()
         else:
-            print(error, file=sys.stderr)  # noqa: T201 - the one place that speaks of errors
+            print(printable(str(error)), file=sys.stderr)  # noqa: T201 - the one place that speaks of errors
         return error.exit_code
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        text = " ".join(str(error).split())
+        text = printable(" ".join(str(error).split()))
         print(f"internal error: {type(error).__name__}: {text}; HYDRA_FULL_ERROR=1 shows where", file=sys.stderr)  # noqa: T201
         return 1
 

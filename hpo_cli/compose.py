@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from hpo_cli.errors import ConfigError, Problem, did_you_mean
-from hpo_cli.options import conf_folder, list_groups, list_options
+from hpo_cli.options import GROUPS, RESERVED, conf_folder, list_groups, list_options
 from hpo_cli.validate import RESERVED_AT_TOP, Known, known_for, plan_from_config, unknown_key
-
-_RESERVED = ("space", "rules")
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Composition:
 def compose(words: Sequence[str], *, config_dir: Path | None = None, config_name: str = "config") -> Composition:
     """Compose the config that the override `words` name.
 
-    config_dir: a folder of further options, searched after ours. Raises ConfigError with every wrong word at once.
+    config_dir: a folder of further options, which win over ours of the same name. Raises ConfigError with every
+    wrong word at once.
     """
     try:
         return _composition(_composed(words, config_dir, config_name), tuple(words))
@@ -57,14 +60,28 @@ def compose(words: Sequence[str], *, config_dir: Path | None = None, config_name
         raise ConfigError.of(problems or [_unexplained(error)]) from error
 
 
-_HYDRA_ERRORS = (HydraException, OmegaConfBaseException, ValueError, TypeError, KeyError, AttributeError)
-"""What Hydra and OmegaConf raise for wrong words."""
+_HYDRA_ERRORS = (
+    HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, OSError,
+    RecursionError,
+)  # fmt: skip
+"""What Hydra and OmegaConf raise for wrong words and files."""
+
+
+class _OwnFolder(SearchPathPlugin):
+    """Puts the folder of `--config-dir` in front of ours. Hydra makes a new object for each composition."""
+
+    folder: Path | None = None
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        if self.folder is not None:
+            search_path.prepend("hpo-run", f"file://{self.folder.resolve()}", "main")
 
 
 def _composed(words: Sequence[str], config_dir: Path | None, config_name: str) -> DictConfig:
-    search = [f"hydra.searchpath=[file://{config_dir.resolve()}]"] if config_dir else []
+    Plugins.instance().register(_OwnFolder)
+    _OwnFolder.folder = config_dir
     with initialize_config_dir(config_dir=str(conf_folder()), version_base="1.3", job_name="hpo-run"):
-        return hydra_compose(config_name, overrides=[*words, *search], return_hydra_config=True)
+        return hydra_compose(config_name, overrides=list(words), return_hydra_config=True)
 
 
 def _value_problems(words: Sequence[str], config_dir: Path | None, config_name: str) -> tuple[Problem, ...]:
@@ -80,43 +97,71 @@ def _value_problems(words: Sequence[str], config_dir: Path | None, config_name: 
 
 
 def _composition(composed: DictConfig, words: tuple[str, ...]) -> Composition:
-    strange = [
-        _hydra_problem(word.lstrip("+~").split("=", 1)[0]) for word in words if word.lstrip("+~").startswith("hydra")
-    ]
-    if problems := [problem for problem in strange if problem]:
+    overrides = [OverridesParser.create().parse_override(word) for word in words]
+    if problems := [problem for override in overrides if (problem := _refused(override))]:
         raise ConfigError.of(problems)
+    given = {key for override in overrides for key in _dotted(override.key_or_group, override.value())}
+    chosen = composed.hydra.runtime.choices
+    choices = {group: str(chosen[group]) for group in (*GROUPS, *chosen) if chosen.get(group) and "/" not in group}
+    run_dir = str(composed.hydra.run.dir) if "hydra.run.dir" in given else None
     hydra_config = OmegaConf.masked_copy(composed, ["hydra"])
-    choices = {key: value for key, value in composed.hydra.runtime.choices.items() if value and "/" not in key}
-    run_dir = next((word.split("=", 1)[1] for word in words if word.startswith("hydra.run.dir=")), None)
     with open_dict(composed):
         del composed["hydra"]
         for section in (composed, *(node for node in composed.values() if isinstance(node, DictConfig))):
-            for key in _RESERVED:
+            for key in RESERVED:
                 section.pop(key, None)
         if composed.get("name", "") is None:
             composed.name = choices["data"]
     job_yaml = OmegaConf.to_yaml(composed)
     job = cast("dict[str, Any]", OmegaConf.to_container(composed, resolve=True))
-    _apply_aliases(job, words)
+    _agree_on_twins(job, given)
     return Composition(job, choices, words, job_yaml, OmegaConf.to_yaml(hydra_config), run_dir)
 
 
-_ALIASES = {"lr": ("optimizer", "lr"), "regularization.weight_decay": ("optimizer", "weight_decay")}
-"""Words that name the same quantity as a key of the optimizer, which brings its default."""
+def _refused(override: Override) -> Problem | None:
+    """What is wrong with an override that Hydra takes and a run would not heed."""
+    key, value = override.key_or_group, override.value()
+    head, _, rest = key.partition(".")
+    if head.startswith("hydra"):
+        return _hydra_problem(override)
+    if head in RESERVED or rest.split(".")[0] in RESERVED:
+        return Problem(key, "describes other keys and belongs in a file", "write an option of your own: --config-dir")
+    if isinstance(value, list) and key in list_groups() and key != "experiment":
+        return Problem(key, "takes one option", f"write {key}={value[0] if value else 'OPTION'}", value)
+    return None
 
 
-def _apply_aliases(job: dict[str, Any], words: tuple[str, ...]) -> None:
+def _dotted(key: str, value: object) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for inner, item in value.items():
+            yield from _dotted(f"{key}.{inner}", item)
+    else:
+        yield key
+
+
+_TWINS = {
+    "lr": "optimizer.lr",
+    "regularization.weight_decay": "optimizer.weight_decay",
+    "model.dropout": "regularization.dropout",
+    "loss.label_smoothing": "regularization.label_smoothing",
+}
+"""Keys that name one quantity: the first is an interpolation of the second until someone gives it a value."""
+
+
+def _agree_on_twins(job: dict[str, Any], given: set[str]) -> None:
     """Carry a quantity that was set under one of its two names to the other; both at once are refused."""
-    given = {word.lstrip("+").split("=", 1)[0] for word in words}
-    for alias, (group, key) in _ALIASES.items():
-        if {alias, f"{group}.{key}"} <= given:
-            raise ConfigError(f"{group}.{key}", rule=f"is the same quantity as {alias}", fix="give one of them")
-        *sections, last = alias.split(".")
-        holder = job
-        for section in sections:
-            holder = holder[section]
-        if isinstance(job.get(group), dict) and key in job[group] and last in holder:
-            job[group][key] = holder[last]
+    for copy, origin in _TWINS.items():
+        if {copy, origin} <= given:
+            raise ConfigError(origin, rule=f"is the same quantity as {copy}", fix="give one of them")
+        (to, to_key), (of, of_key) = _place(job, copy), _place(job, origin)
+        if to_key in to and of_key in of:
+            to[to_key] = of[of_key] = of[of_key] if origin in given else to[to_key]
+
+
+def _place(job: dict[str, Any], dotted: str) -> tuple[dict[str, Any], str]:
+    section, _, key = dotted.rpartition(".")
+    holder = job.get(section) if section else job
+    return (holder, key) if isinstance(holder, dict) else ({}, key)
 
 
 @dataclass(frozen=True)
@@ -150,7 +195,7 @@ def diagnose(words: Sequence[str], *, config_dir: Path | None) -> Diagnosis:
 def _parsed(word: str) -> Override | Problem:
     try:
         override: Override = OverridesParser.create().parse_override(word)
-    except HydraException as error:
+    except (HydraException, ValueError, RecursionError) as error:
         text = str(error).splitlines()[0]
         fix = "write key=value, and quote values with blanks, commas or brackets"
         return Problem(word, f"is no override ({text})", fix)
@@ -164,8 +209,12 @@ def _group_problem(override: Override, config_dir: Path | None) -> Problem | Non
     group, value = override.key_or_group, override.value()
     options = list_options(group, config_dir=config_dir)
     names = ", ".join(options) or "(no options)"
+    if group == "experiment" and value is None and not override.is_delete():
+        return Problem(group, "a run has none unless you name one", "leave it out", value)
     if override.is_delete() or value is None:
         return None if group == "experiment" else Problem(group, "every run needs one", f"choose one of {names}")
+    if group == "experiment" and isinstance(value, list) and all(str(name) in options for name in value):
+        return None
     if isinstance(value, dict):
         return Problem(group, "is a group: name one of its options", f"one of {names}", value)
     if str(value) in options:
@@ -179,8 +228,8 @@ def _key_problem(override: Override, known: Known, groups: Sequence[str]) -> Pro
     sections = [
         *dict.fromkeys([*groups, *(name for name, value in known.main.defaults.items() if isinstance(value, dict))])
     ]
-    if head == "hydra":
-        return _hydra_problem(key)
+    if problem := _refused(override):
+        return problem
     if override.is_add() or override.is_force_add() or head in RESERVED_AT_TOP:
         return None
     if head in sections and rest and rest.split(".")[0] not in (*known.keys(head), "_target_"):
@@ -193,13 +242,15 @@ def _key_problem(override: Override, known: Known, groups: Sequence[str]) -> Pro
     return Problem(key, "is no key of the config", near or "see hpo-run --help")
 
 
-def _hydra_problem(key: str) -> Problem | None:
-    if key in HYDRA_KEYS:
-        return None
-    return Problem(key, f"has no effect here; of Hydra's own keys a run uses {', '.join(HYDRA_KEYS)}", "leave it out")
-
-
-HYDRA_KEYS = ("hydra.run.dir", "hydra.searchpath")
+def _hydra_problem(override: Override) -> Problem | None:
+    if override.key_or_group == "hydra.searchpath":
+        return Problem("hydra.searchpath", "has no effect here", "use --config-dir DIR")
+    if override.key_or_group != "hydra.run.dir" or override.is_delete():
+        rule = "has no effect here; of Hydra's own keys a run uses hydra.run.dir"
+        return Problem(override.key_or_group, rule, "leave it out")
+    if not str(override.value() or ""):
+        return Problem("hydra.run.dir", "must be a folder", "give one, or leave it out", override.value())
+    return None
 
 
 def _default_choices() -> dict[str, str]:
@@ -211,4 +262,8 @@ def _default_choices() -> dict[str, str]:
 def _unexplained(error: Exception) -> Problem:
     key = getattr(error, "full_key", None) or "config"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return Problem(key, lines[0] if lines else type(error).__name__, "see hpo-run --help")
+    if isinstance(error, (RecursionError, KeyError)) or not lines:
+        lines = [f"cannot be composed ({type(error).__name__} {error})"]
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        lines = [f"{error.problem_mark.name} is no valid YAML ({error.problem or lines[0]})"]
+    return Problem(key, lines[0], "see hpo-run --help")

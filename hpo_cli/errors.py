@@ -34,9 +34,9 @@ class Problem:
     value: object = _MISSING
 
     def __str__(self) -> str:
-        what = self.key if self.value is _MISSING else f"{self.key}={_shown(self.value)}"
+        what = _shown(self.key) if self.value is _MISSING else f"{self.key}={_shown(self.value)}"
         line = f"{what}: {self.rule}"
-        return f"{line}; {self.fix}" if self.fix else line
+        return printable(f"{line}; {self.fix}" if self.fix else line).replace("\n", "\\n")
 
 
 class ConfigError(UserError):
@@ -72,7 +72,22 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else ""
 
 
+def printable(text: str) -> str:
+    """`text` with everything escaped that a terminal would obey instead of showing it, line ends apart.
+
+    >>> printable("a\\x1b[31m")
+    'a\\\\x1b[31m'
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in text)
+
+
+_LONGEST_SHOWN = 300
+
+
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return "null" if value is None else str(value)
+    text = "null" if value is None else str(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({len(text)} characters)"

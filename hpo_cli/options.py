@@ -6,7 +6,7 @@ Help, completion, did-you-mean and the rules for values all come from here, so n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from hpo_cli.errors import ConfigError
+from hpo_cli.rules import broken_rule
 
 RESERVED = ("space", "rules")
 """Keys of an option file that describe its other keys and are no arguments."""
@@ -53,15 +54,16 @@ def conf_folder() -> Path:
 
 def main_config() -> Option:
     """`conf/config.yaml`: the top-level words and the keys that all options of a group share."""
-    return _read(conf_folder() / "config.yaml", group="")
+    return _read(conf_folder() / "config.yaml", group="", folders=(conf_folder(),))
 
 
 def list_options(group: str, *, config_dir: Path | None = None) -> dict[str, Option]:
     """The options of `group` by name, the user's own replacing shipped ones of the same name."""
+    folders = (config_dir, conf_folder()) if config_dir else (conf_folder(),)
     found: dict[str, Option] = {}
-    for folder in filter(None, (conf_folder(), config_dir)):
+    for folder in reversed(folders):
         for path in sorted((folder / group).glob("*.yaml")):
-            found[path.stem] = _read(path, group=group)
+            found[path.stem] = _read(path, group=group, folders=folders)
     return found
 
 
@@ -74,27 +76,37 @@ def list_groups(*, config_dir: Path | None = None) -> tuple[str, ...]:
 
 
 @cache
-def _read(path: Path, *, group: str) -> Option:
+def _read(path: Path, *, group: str, folders: tuple[Path, ...], heirs: tuple[Path, ...] = ()) -> Option:
+    """The option in a file. folders: where what it inherits from is looked for; heirs: the files that asked for it."""
     text = _text(path)
-    try:
-        content = yaml.load(text, Loader=_Loader) or {}  # noqa: S506 - a subclass of the safe loader
-    except yaml.YAMLError as error:
-        line = str(error).splitlines()[0]
-        raise ConfigError(str(path), rule=f"is no valid YAML ({line})", fix="mend or remove the file") from None
-    if not isinstance(content, dict):
-        raise ConfigError(str(path), rule="must hold `key: value` lines", fix="mend or remove the file")
-    inherited = _inherited(content, path, group)
-    body = {**inherited, **_own(content)}
-    return Option(
+    content = _content(text, path)
+    own = {key: value for key, value in content.items() if key not in ("defaults", "hydra", *RESERVED)}
+    option = Option(
         group=group,
         name=path.stem,
         path=path,
         description=_description(text),
-        defaults={key: value for key, value in body.items() if key not in (*RESERVED, "comments")},
-        rules={**inherited.get("rules", {}), **(content.get("rules") or {})},
-        space={**inherited.get("space", {}), **(content.get("space") or {})},
-        comments={**inherited.get("comments", {}), **_comments(text)},
+        defaults=own,
+        rules=_described(content, "rules", path),
+        space=_described(content, "space", path),
+        comments=_comments(text),
     )
+    for key, rule in option.rules.items():
+        if problem := broken_rule(rule):
+            raise ConfigError(str(path), rule=f"the rule of {key} {problem}", fix="mend the file")
+    parents = _parents(content, path, group=group, folders=folders, heirs=(*heirs, path))
+    return _merged(option, parents) if parents else option
+
+
+def _content(text: str, path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(text, Loader=_Loader) or {}  # noqa: S506 - a subclass of the safe loader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        line = str(error).splitlines()[0]
+        raise ConfigError(str(path), rule=f"is no valid YAML ({line})", fix="mend or remove the file") from None
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise ConfigError(str(path), rule="must hold `key: value` lines", fix="mend or remove the file")
+    return content
 
 
 def _text(path: Path) -> str:
@@ -104,21 +116,44 @@ def _text(path: Path) -> str:
         raise ConfigError(str(path), rule=f"cannot be read ({error})", fix="mend or remove the file") from None
 
 
-def _own(content: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in content.items() if key not in ("defaults", "hydra")}
+def _described(content: dict[str, Any], word: str, path: Path) -> dict[str, Any]:
+    found = content.get(word) or {}
+    if isinstance(found, dict):
+        return found
+    raise ConfigError(str(path), rule=f"{word} must be a mapping from key to {word}", fix="mend the file")
 
 
-def _inherited(content: dict[str, Any], path: Path, group: str) -> dict[str, Any]:
-    """Keys of the sibling options that the defaults list names (`- default`)."""
-    merged: dict[str, Any] = {}
-    for entry in content.get("defaults") or []:
-        if not group or not isinstance(entry, str) or entry == "_self_":
-            continue
-        sibling = path.with_name(f"{entry}.yaml")
-        if sibling.is_file():
-            parent = _read(sibling, group=group)
-            merged |= {**parent.defaults, "rules": parent.rules, "space": parent.space, "comments": parent.comments}
-    return merged
+def _parents(
+    content: dict[str, Any], path: Path, *, group: str, folders: tuple[Path, ...], heirs: tuple[Path, ...]
+) -> list[Option]:
+    """The options of the same group that the defaults list names (`- default`), which the file adds its own keys to."""
+    entries = content.get("defaults") or []
+    if not isinstance(entries, list):
+        raise ConfigError(str(path), rule="defaults must be a list", fix="mend the file")
+    names = [entry for entry in entries if group and isinstance(entry, str) and entry != "_self_"]
+    places = [
+        next((p for folder in folders if (p := folder / group / f"{name}.yaml").is_file()), None) for name in names
+    ]
+    for place in places:
+        if place in heirs:
+            raise ConfigError(str(path), rule=f"inherits from itself by way of {place}", fix="mend its defaults list")
+    return [_read(place, group=group, folders=folders, heirs=heirs) for place in places if place]
+
+
+def _merged(option: Option, parents: list[Option]) -> Option:
+    """`option` with what its parents say where it says nothing itself; of two parents the later one counts."""
+    family = [*parents, option]
+
+    def of_all(part: str) -> dict[str, Any]:
+        return {key: value for member in family for key, value in getattr(member, part).items()}
+
+    return replace(
+        option,
+        defaults=of_all("defaults"),
+        rules=of_all("rules"),
+        space=of_all("space"),
+        comments=of_all("comments"),
+    )
 
 
 _COMMENTED = re.compile(r"^(?P<indent> *)(?P<key>\w+):(?:\s+(?P<value>[^#]*?))?(?:\s+# (?P<comment>.*))?$")
@@ -149,11 +184,22 @@ def _description(text: str) -> str:
 
 
 class _Loader(yaml.CSafeLoader):
-    """YAML as OmegaConf reads it: `1e-3` is a number."""
+    """YAML as OmegaConf reads it: `1e-3` is a number, a date is a text, a key stands once in its mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        """The mapping of a node. Raises YAMLError for a key that stands there twice."""
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.constructor.ConstructorError(None, None, f"{twice[0]} stands there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+|\.[0-9_]+(?:[eE][-+]?[0-9]+)?)$"),
+    re.compile(r"^(?:[-+]?[0-9]+(?:_[0-9]+)*(?:\.[0-9_]*)?[eE][-+]?[0-9]+|\.[0-9]+(?:_[0-9]+)*(?:[eE][-+][0-9]+)?)$"),
     list("-+0123456789."),
 )
+_Loader.yaml_implicit_resolvers = {
+    letter: [(tag, form) for tag, form in resolvers if not tag.endswith(":timestamp")]
+    for letter, resolvers in _Loader.yaml_implicit_resolvers.items()
+}

@@ -15,7 +15,8 @@ from hpo_cli.errors import Problem, did_you_mean
 
 Rule = Mapping[str, Any]
 
-WORDS = frozenset({"type", "min", "max", "above", "below", "one_of", "each", "length", "nullable"})
+LARGEST_WHOLE = 2**63 - 1
+"""What a 64-bit integer of numpy or torch holds."""
 
 _ARTICLES = {
     "int": "a whole number",
@@ -25,6 +26,15 @@ _ARTICLES = {
     "list": "a list",
     "dict": "a mapping",
 }
+_FORMS: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "type": (str, "a type word"),
+    **dict.fromkeys(("min", "max", "above", "below"), ((int, float), "a number")),
+    "one_of": (list, "a list"),
+    "each": (dict, "a rule"),
+    "length": (int, "a whole number"),
+    "nullable": (bool, "true or false"),
+}
+WORDS = frozenset(_FORMS)
 
 
 def type_of(default: object) -> str | None:
@@ -37,9 +47,10 @@ def type_of(default: object) -> str | None:
 def checked(key: str, value: object, *, rule: Rule, default: object = None) -> tuple[Any, list[Problem]]:
     """`value` in its proper type (a whole number becomes a float where one is due) and the problems found with it."""
     kind = rule.get("type") or type_of(default)
-    if value is None and (default is None or rule.get("nullable")):
-        required = default is None and rule and not rule.get("nullable")
-        return None, [Problem(key, _expected(kind, rule), value=None)] if required else []
+    if value is None and not rule.get("nullable") and (rule or default is not None):
+        return None, [Problem(key, _expected(kind, rule), value=None)]
+    if value is None:
+        return None, []
     converted = _convert(value, kind)
     if converted is _WRONG:
         return value, [Problem(key, f"must be {_ARTICLES.get(str(kind), kind)}", value=value)]
@@ -56,10 +67,17 @@ def _convert(value: object, kind: str | None) -> object:
     if kind is None:
         return value
     if kind == "float":
-        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else _WRONG
+        return _as_float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else _WRONG
     if kind == "int" and isinstance(value, float) and value.is_integer():
         return int(value)
     return value if type(value).__name__ == kind else _WRONG
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number beyond 1.8e308
+        return math.inf if value > 0 else -math.inf
 
 
 def _checked_list(key: str, values: list[Any], *, rule: Rule, default: object) -> tuple[Any, list[Problem]]:
@@ -78,12 +96,15 @@ def _checked_list(key: str, values: list[Any], *, rule: Rule, default: object) -
 
 def _broken_limit(value: Any, rule: Rule) -> str:
     if "one_of" in rule and value not in rule["one_of"]:
-        return f"must be one of {', '.join(map(str, rule['one_of']))}"
+        return _expected(None, rule)
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return ""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "must be a finite number"
+    if abs(value) > LARGEST_WHOLE and isinstance(value, int):
+        return f"must be at most {LARGEST_WHOLE} in size"
     inside = (
-        math.isfinite(value)
-        and value >= rule.get("min", -math.inf)
+        value >= rule.get("min", -math.inf)
         and value <= rule.get("max", math.inf)
         and value > rule.get("above", -math.inf)
         and value < rule.get("below", math.inf)
@@ -94,10 +115,29 @@ def _broken_limit(value: Any, rule: Rule) -> str:
 def _expected(kind: str | None, rule: Rule) -> str:
     words = {"above": "above", "min": "at least", "below": "below", "max": "at most"}
     limits = [f"{text} {rule[word]}" for word, text in words.items() if word in rule]
+    if "one_of" in rule:
+        return f"must be one of {', '.join(map(str, rule['one_of']))}"
     if limits:
         return "must be " + " and ".join(limits)
-    return f"must be {_ARTICLES.get(str(kind), 'a finite number')}"
+    return f"must be {_ARTICLES.get(str(kind), 'given')}"
 
 
 def _near(value: object, rule: Rule) -> str:
     return did_you_mean(value, map(str, rule["one_of"])) if isinstance(value, str) and "one_of" in rule else ""
+
+
+def broken_rule(rule: object) -> str:
+    """What is wrong with a rule itself, empty when nothing is: an unknown word, or a word with a wrong value."""
+    if not isinstance(rule, dict):
+        return "must be a mapping such as {above: 0}"
+    for word, value in rule.items():
+        if word not in _FORMS:
+            return f"has no word {word} ({', '.join(_FORMS)}) {did_you_mean(str(word), _FORMS)}".rstrip()
+        form, text = _FORMS[word]
+        if not isinstance(value, form) or (isinstance(value, bool) and form is not bool):
+            return f"{word} must be {text}"
+        if word == "type" and value not in _ARTICLES:
+            return f"type must be one of {', '.join(_ARTICLES)}"
+        if word == "each" and (inner := broken_rule(value)):
+            return f"each: {inner}"
+    return ""

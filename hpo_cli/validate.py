@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from hpo_cli import rules
 from hpo_cli.errors import ConfigError, Problem, did_you_mean
 from hpo_cli.options import COMPONENT_GROUPS, Option, list_options, main_config
-from hpo_cli.plan import OBJECTIVES, RunPlan, make_plan
+from hpo_cli.plan import (
+    OBJECTIVES,
+    BatchPlan,
+    CheckpointPlan,
+    Head,
+    Regularization,
+    RunPlan,
+    TrainerPlan,
+    make_plan,
+)
 from hpo_cli.record.folder import check_name
 
 RESERVED_AT_TOP = ("rules", "experiment")
-ALIASED = ("optimizer.lr", "optimizer.weight_decay")
-"""Second names of `lr` and `regularization.weight_decay`, where their values are checked."""
+MAY_BE_NOTHING = ("augment", "init", "logger")
+"""Groups whose `_target_` may be null: nothing is built then."""
+ALIASED = ("optimizer.lr", "optimizer.weight_decay", "model.dropout", "loss.label_smoothing")
+"""Second names of `lr` and keys of `regularization`, where their values are checked."""
+PLAIN = {"regularization": Regularization, "batch": BatchPlan, "trainer": TrainerPlan, "checkpoint": CheckpointPlan}
+"""Sections that nothing is built from: their keys are these records' fields."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +40,8 @@ class Known:
 
     def keys(self, group: str) -> list[str]:
         """The keys that a user may set in a group's section, its option's own first."""
+        if group in PLAIN:
+            return [field.name for field in fields(PLAIN[group])]
         own = self.chosen[group].keys if group in self.chosen else ()
         shared = self.main.defaults.get(group)
         return [*own, *(key for key in (shared if isinstance(shared, Mapping) else {}) if key not in own)]
@@ -42,6 +57,8 @@ class Known:
         """The rule of `group.key`, empty when no file gives one."""
         own = self.chosen[group].rules.get(key) if group in self.chosen else None
         rule: rules.Rule = own or self.main.rules.get(f"{group}.{key}") or {}
+        if not rule and group in PLAIN and group in self.chosen:
+            rule = list_options(group)["default"].rules.get(key, {})
         return rule
 
 
@@ -76,9 +93,10 @@ def _checked_config(config: Mapping[str, Any], known: Known) -> tuple[dict[str, 
     sections = [key for key, value in known.main.defaults.items() if isinstance(value, Mapping)]
     sections = [*dict.fromkeys([*known.chosen, *sections, *COMPONENT_GROUPS])]
     for key, value in config.items():
-        if key in RESERVED_AT_TOP:
-            continue
-        if key in sections:
+        if key == "experiment":
+            fix = "start the file of the experiment with `# @package _global_`"
+            found = [Problem(key, f"keys below it ({', '.join(map(str, value or ()))}) have no effect", fix)]
+        elif key in sections:
             clean[key], found = _checked_section(key, value, known)
         elif key in known.main.defaults:
             default = known.main.defaults[key]
@@ -87,7 +105,11 @@ def _checked_config(config: Mapping[str, Any], known: Known) -> tuple[dict[str, 
             words = [*(word for word in known.main.defaults if word not in RESERVED_AT_TOP), *sections]
             found = [Problem(key, "no component takes this key", did_you_mean(key, words) or "remove it", value)]
         problems.extend(found)
-    missing = [word for word in known.main.defaults if word not in clean and word not in RESERVED_AT_TOP]
+    needed = (*COMPONENT_GROUPS, *PLAIN)
+    problems.extend(
+        Problem(group, "every run needs one", "do not delete it") for group in needed if group not in config
+    )
+    missing = [word for word in known.main.defaults if word not in clean and word not in needed]
     problems.extend(Problem(word, "is missing", "do not delete it with ~") for word in missing if word not in config)
     return clean, problems
 
@@ -98,10 +120,12 @@ def _checked_section(group: str, section: object, known: Known) -> tuple[dict[st
     clean: dict[str, Any] = {}
     problems: list[Problem] = []
     allowed = known.keys(group)
+    is_built = group in COMPONENT_GROUPS and section.get("_target_") is not None
+    problems.extend(_target_problems(group, section.get("_target_")))
     for key, value in section.items():
-        if key in ("space", "rules"):
-            continue
-        if key == "_target_" or f"{group}.{key}" in ALIASED or (key not in allowed and group in COMPONENT_GROUPS):
+        if (key == "_target_" and group in COMPONENT_GROUPS) or f"{group}.{key}" in ALIASED:
+            clean[key] = value
+        elif key not in allowed and is_built:
             clean[key] = value  # bound to the target's signature when it is built
         elif key not in allowed:
             problems.append(unknown_key(group, key, known))
@@ -114,6 +138,13 @@ def _checked_section(group: str, section: object, known: Known) -> tuple[dict[st
     absent = [key for key in allowed if key not in section]
     problems.extend(Problem(f"{group}.{key}", "is missing", "do not delete it with ~") for key in absent)
     return clean, problems
+
+
+def _target_problems(group: str, target: object) -> Iterator[Problem]:
+    if group in COMPONENT_GROUPS and group not in MAY_BE_NOTHING and target is None:
+        yield Problem(f"{group}._target_", "must name what to build", "do not delete it")
+    elif target is not None and not isinstance(target, str):
+        yield Problem(f"{group}._target_", "must be a dotted name such as torch.optim.Adam", value=target)
 
 
 def unknown_key(group: str, key: str, known: Known) -> Problem:
@@ -142,11 +173,15 @@ def _name_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Ite
         check_name(config["name"])
     except ConfigError as error:
         yield from error.problems
+    if not config["outputs"].strip():
+        yield Problem("outputs", "must be a folder", "leave it out, or unset HPO_RUN_OUTPUTS", config["outputs"])
 
 
 def _loss_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:
     task, head = config["data"]["task"], config["loss"].get("head")
-    if (task == "regression") != (head == "targets"):
+    if head not in get_args(Head):
+        yield Problem("loss.head", f"must be one of {', '.join(get_args(Head))}", "mend the loss", head)
+    elif (task == "regression") != (head == "targets"):
         fix = "set loss=mse" if task == "regression" else "set loss=cross_entropy (or bce for two classes)"
         yield Problem("loss", f"does not fit data={choices.get('data')} (data.task={task})", fix, choices.get("loss"))
 

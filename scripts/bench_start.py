@@ -1,7 +1,7 @@
 """From the command to the first training step, over the bare imports of hydra, torch and Lightning plus one step.
 
-Each round starts one process of each kind, in turn; times are of whole processes. Ours is
-`hpo-run trainer.max_steps=1`: it also composes, checks, reads the data, makes the run's folder, validates, and writes checkpoint and result.
+Each round starts one process of each kind, in turn; times are of whole processes. Ours, `trainer.max_steps=1`, also
+composes, checks, reads the data, makes the run's folder, validates, and writes a checkpoint and a result.
 
     python scripts/bench_start.py [--rounds 7]
 """

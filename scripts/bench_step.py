@@ -1,8 +1,8 @@
 """What a step costs: our engine with metrics, ledger and checkpoints on, and stock Lightning, over a bare loop.
 
-All three train the same mlp 64-128-128-10 on digits, batch 32, one thread, the same optimizer
-with the same arguments on the same data in memory. Each round times each of them once, in turn; the ratios are
-medians over rounds. Our column includes validation, metrics and its files at the end of every epoch; the bare loop trains and does nothing else.
+All three train the same mlp 64-128-128-10 on digits, batch 32, one thread, the same optimizer with the same arguments
+on the same data in memory. Each round times each of them once, in turn; the ratios are medians over rounds. Our column
+includes validation, metrics and the run's files; the bare loop trains and does nothing else.
 
     python scripts/bench_step.py [--rounds 7] [--epochs 40]
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime as dt
 import logging
 import os
 import platform

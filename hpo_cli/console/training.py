@@ -32,7 +32,7 @@ class TrainingReporter(Protocol):
         """See engine.progress.Reporter."""
 
     def close(self) -> None:
-        """Leave the screen to what comes next."""
+        """Leave the screen to what comes next, until training moves on."""
 
 
 @contextmanager
@@ -89,7 +89,6 @@ class LiveReporter:
         self._latest: dict[str, Any] = {}
         self._console = console()
         self._live = Live(Text(""), console=self._console, auto_refresh=False, transient=True)
-        self._live.start()
         self._show("loading torch and Lightning ...")
 
     def started(self, horizon: Horizon) -> None:
@@ -123,6 +122,7 @@ class LiveReporter:
     def _show(self, text: str) -> None:
         from rich.text import Text
 
+        self._live.start()
         self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
 
 

@@ -171,9 +171,10 @@ class TrainingLoop:
         if not self._sizes:
             return
         losses = self._losses_over_processes()
-        for loss, step in zip(losses, self._steps, strict=True):
-            if not math.isfinite(loss):
-                self._fail("train/loss", loss, step)
+        bad = next((index for index, loss in enumerate(losses) if not math.isfinite(loss)), None)
+        if bad is not None:
+            self._write_before(losses[:bad])
+            self._fail("train/loss", losses[bad], self._steps[bad])
         correct = self._correct_over_processes()
         for sums in (self._window, self._epoch_sums):
             sums.add(losses, self._sizes, correct)
@@ -198,6 +199,13 @@ class TrainingLoop:
         outputs, targets = torch.cat(stepper.outputs), torch.cat(stepper.targets)
         sums = metric_sums(outputs, targets, head=self.system.head)
         return float(stepper.backend.sum_over_processes(sums)[1].item())
+
+    def _write_before(self, losses: list[float]) -> None:
+        """The last row of a run that failed: the mean of the good losses since the row before."""
+        self._window.add(losses, self._sizes[: len(losses)], 0.0)
+        if losses:
+            row = {"step": self._steps[len(losses) - 1], "epoch": self.position.epoch + 1}
+            self._recorder.row({**row, "train/loss": self._window.loss()})
 
     def _fail(self, name: str, loss: float, step: int) -> None:
         lr = self.stepper.learning_rate(step - 1, self.horizon.total_steps)

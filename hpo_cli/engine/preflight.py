@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from hpo_cli.components.data.arrays import Splits
 from hpo_cli.engine.batches import Shard
@@ -58,11 +59,14 @@ def _length_problems(plan: RunPlan, until: Horizon) -> Iterator[Problem]:
 
 
 def _batch_norm_problems(plan: RunPlan, system: System, num_samples: int) -> Iterator[Problem]:
-    """Batch norm over single numbers fails on a batch of one, which the last batch of an epoch may be."""
+    """Batch norm over single numbers fails on a batch of one, which the last batch of an epoch may be.
+
+    In images and sequences a channel has as many numbers as positions, down to one after enough poolings.
+    """
     last = num_samples % plan.batch_size or plan.batch_size
     world = plan.trainer.devices
     counts = [Shard(rank, world).count(rows) for rank in range(world) for rows in (plan.batch_size, last)]
-    if min(counts) <= 1 and any(isinstance(layer, nn.BatchNorm1d) for layer in system.model.modules()):
+    if min(counts) <= 1 and 1 in _batch_norm_positions(system):
         rule = (
             f"leaves a last batch of {last} of {num_samples} samples, and batch norm has no variance in a batch of one"
         )
@@ -82,14 +86,27 @@ def _device_problems(plan: RunPlan) -> Iterator[Problem]:
 
 def step_flops(system: System, batch_size: int) -> float:
     """Floating-point operations of a forward and backward pass: 6 for each use of a linear or convolution weight."""
-    total = 0
-
-    def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:  # noqa: ARG001
-        nonlocal total
-        total += layer.weight.numel() * math.prod(output.shape[2:])  # type: ignore[operator]
-
     layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    handles = [layer.register_forward_hook(count) for layer in system.model.modules() if isinstance(layer, layers)]
+    uses = [
+        layer.weight.numel() * math.prod(shape[2:])  # type: ignore[operator]
+        for layer, shape in _output_shapes(system, layers)
+    ]
+    return 6.0 * sum(uses) * batch_size
+
+
+def _batch_norm_positions(system: System) -> set[int]:
+    """How many numbers of one sample each batch norm takes together."""
+    return {math.prod(shape[2:]) for _, shape in _output_shapes(system, (_BatchNorm,))}
+
+
+def _output_shapes(system: System, kinds: tuple[type[nn.Module], ...]) -> list[tuple[nn.Module, torch.Size]]:
+    """The layers of these kinds in the order in which a sample passes them, and the shape of what each gives."""
+    found: list[tuple[nn.Module, torch.Size]] = []
+
+    def note(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:  # noqa: ARG001
+        found.append((layer, output.shape))
+
+    handles = [layer.register_forward_hook(note) for layer in system.model.modules() if isinstance(layer, kinds)]
     training = system.model.training
     system.model.eval()
     with torch.no_grad():
@@ -97,7 +114,7 @@ def step_flops(system: System, batch_size: int) -> float:
     system.model.train(training)
     for handle in handles:
         handle.remove()
-    return 6.0 * total * batch_size
+    return found
 
 
 def choose_threads(plan: RunPlan, system: System, *, cores: int) -> int:

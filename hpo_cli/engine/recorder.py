@@ -73,7 +73,7 @@ class FolderRecorder:
         ledger.append(self._folder, "checkpointed", step=step, file=f"{CHECKPOINTS}/{name}", sha256=digest, **fields)
 
     def close(self) -> None:
-        """Bring what is in memory to disk: after a failure the best weights may wait for a checkpoint that never came."""
+        """Bring what is in memory to disk; after a failure that is the best weights too."""
         try:
             self._write_best()
         finally:

@@ -67,6 +67,7 @@ def _started(plan: RunPlan, folder: Path, command: Sequence[str], overrides: Seq
         "command": list(command),
         "overrides": list(overrides),
         "cwd": str(Path.cwd()),
+        "pid": os.getpid(),
         "choices": dict(plan.choices),
         "objective": {"name": plan.objective.name, "mode": plan.objective.mode},
         "lr": plan.lr,
@@ -86,7 +87,6 @@ def environment() -> dict[str, Any]:
         "hostname": socket.gethostname(),
         "cores": os.cpu_count(),
         "executable": sys.executable,
-        "pid": os.getpid(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "git": git_state(),
     }

@@ -55,8 +55,14 @@ def main(argv: Sequence[str]) -> int:
     if args.json:
         output.write_json({"runs": [_as_json(run, args.metric) for run in runs]})
     else:
-        output.write(_drawing(_panels(runs, args.metric), x=args.x))
+        output.write([*_drawing(_panels(runs, args.metric), x=args.x), *_empty(runs)])
     return 0
+
+
+def _empty(runs: list[_Run]) -> Iterator[Line]:
+    for run in runs:
+        if not metrics.names(run.rows):
+            yield output.line(f"{run.record.id}: no metrics yet ({run.record.status})")
 
 
 def _read(path: Path) -> _Run:

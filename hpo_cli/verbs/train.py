@@ -53,6 +53,7 @@ def _train(words: ComposeWords, found: Composed) -> int:
                 "overrides.yaml": composition.overrides_yaml,
             },
         )
+        reporter.close()
         announce(plan, folder, training.summary)
         try:
             outcome = run(training, folder)

@@ -1,0 +1,69 @@
+"""What is put off comes back when it is used, and nothing that a run computes depends on it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+PROLOGUE = """
+import json, sys, torch
+"""
+DEFERRED = PROLOGUE + "import hpo_cli.engine.lightning\n"
+PLAIN = PROLOGUE + "import pytorch_lightning\n"
+
+TRAIN = """
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3))
+optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, fused=True)
+for _ in range(20):
+    torch.nn.functional.cross_entropy(model(torch.randn(4, 8)), torch.randint(3, (4,))).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+print(json.dumps([parameter.detach().flatten().tolist() for parameter in model.parameters()]))
+"""
+
+
+def run(code: str) -> str:
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_dynamo_scipy_and_matplotlib_stay_out_of_a_training_step() -> None:
+    found = run(DEFERRED + TRAIN + "print('torch._dynamo.eval_frame' in sys.modules, 'scipy' in sys.modules)")
+    assert found.splitlines()[-1] == "False False"
+
+
+def test_the_weights_are_those_of_plain_imports() -> None:
+    assert json.loads(run(DEFERRED + TRAIN)) == json.loads(run(PLAIN + TRAIN))
+
+
+def test_compile_brings_the_real_dynamo() -> None:
+    use = """
+model = torch.nn.Linear(2, 2)
+compiled = torch.compile(model, backend="eager")
+x = torch.ones(1, 2)
+from lightning_fabric.wrappers import OptimizedModule
+print(torch.equal(compiled(x), model(x)), isinstance(compiled, OptimizedModule), isinstance(model, OptimizedModule))
+print(torch._dynamo is sys.modules["torch._dynamo"], "torch._dynamo.eval_frame" in sys.modules)
+"""
+    assert run(DEFERRED + use).split() == ["True", "True", "False", "True", "True"]
+
+
+def test_a_submodule_brings_the_real_dynamo_once() -> None:
+    use = """
+from torch._dynamo.eval_frame import OptimizedModule
+import torch._dynamo as dynamo
+print(dynamo.OptimizedModule is OptimizedModule, sys.modules["torch._dynamo.eval_frame"] is dynamo.eval_frame)
+"""
+    assert run(DEFERRED + use).split() == ["True", "True"]
+
+
+def test_torchmetrics_finds_scipy_afterwards() -> None:
+    use = """
+from torchmetrics.utilities.imports import _SCIPY_AVAILABLE
+print(bool(_SCIPY_AVAILABLE))
+"""
+    assert run(DEFERRED + use).strip() == "True"

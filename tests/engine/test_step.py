@@ -1,0 +1,242 @@
+"""The engine against a bare torch loop: every loss, every learning rate and the final weights."""
+
+from __future__ import annotations
+
+import functools
+import math
+import pkgutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from hpo_cli.engine.backend import Backend
+from tests.engine.bare import Recipe, Result, bare_loop, mlp, rows
+from tests.engine.plans import SMALL, arrays, finish, new_loop, plan, rows_of, trained
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hpo_cli.engine.loop import TrainingLoop
+
+CONSTANT = ("schedule=constant", *SMALL)
+OPTIMIZERS = sorted((Path(__file__).parents[2] / "conf" / "optimizer").glob("*.yaml"))
+
+
+def adam(weights: list[nn.Parameter], **keys: Any) -> torch.optim.Optimizer:
+    return torch.optim.Adam(weights, fused=True, **keys)
+
+
+def sgd(weights: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """Unlike adam it feels the scale of a gradient."""
+    return torch.optim.SGD(weights, momentum=0.9, fused=True)
+
+
+SGD = ("optimizer=sgd", "lr=0.001")
+
+
+def compare(loop: TrainingLoop, oracle: Result, *, tolerance: float = 0.0) -> None:
+    """Raise AssertionError unless both saw the same; tolerance 0 means the same bits."""
+    ours, expected = rows_of(loop), rows(oracle.steps)
+    assert len(ours) == len(expected)
+    for row, wanted in zip(ours, expected, strict=True):
+        assert (row["step"], row["epoch"]) == (wanted["step"], wanted["epoch"])
+        assert row["lr"] == pytest.approx(wanted["lr"], rel=1e-12)
+        assert row["train/loss"] == pytest.approx(wanted["train/loss"], rel=tolerance, abs=0)
+        if loop.system.head != "targets" and not tolerance:
+            assert row.get("train/accuracy") == wanted.get("train/accuracy")
+    pairs = zip(loop.system.model.parameters(), oracle.model.parameters(), strict=True)
+    for mine, bare in pairs:
+        torch.testing.assert_close(mine.detach(), bare.detach(), rtol=tolerance, atol=tolerance)
+
+
+def check(words: tuple[str, ...], recipe: Recipe, *, tolerance: float = 0.0) -> None:
+    """Train both ways and compare."""
+    made = plan(*words)
+    compare(trained(made), bare_loop(*arrays(made, "train"), recipe), tolerance=tolerance)
+
+
+def test_optimizer_options_are_collected() -> None:
+    assert len(OPTIMIZERS) >= 4
+
+
+@pytest.mark.parametrize("path", OPTIMIZERS, ids=lambda path: path.stem)
+def test_every_optimizer_option_is_what_its_file_says(path: Path) -> None:
+    option = yaml.safe_load(path.read_text())
+    keys = {key: value for key, value in option.items() if key not in ("_target_", "space", "rules")}
+    optimizer = functools.partial(pkgutil.resolve_name(option["_target_"]), **keys)
+    check((f"optimizer={path.stem}", *CONSTANT), Recipe(optimizer, lr_at=lambda step: option["lr"]))
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
+def test_weight_decay_is_the_optimizers_own(name: str) -> None:
+    optimizer = functools.partial(getattr(torch.optim, name), weight_decay=0.1)
+    words = (f"optimizer={name.lower()}", "regularization.weight_decay=0.1", "lr=0.01", *CONSTANT)
+    momentum = {"momentum": 0.9} if name == "SGD" else {}
+    fused = {"fused": True} if name != "RMSprop" else {}
+    check(words, Recipe(functools.partial(optimizer, **momentum, **fused), lr_at=lambda step: 0.01))
+
+
+def test_nesterov_momentum_and_amsgrad() -> None:
+    nesterov = functools.partial(torch.optim.SGD, momentum=0.8, nesterov=True, fused=True)
+    words = ("optimizer=sgd", "optimizer.momentum=0.8", "optimizer.nesterov=true", *CONSTANT)
+    check(words, Recipe(nesterov, lr_at=lambda step: 0.01))
+    check(("optimizer.amsgrad=true", *CONSTANT), Recipe(functools.partial(adam, amsgrad=True)))
+
+
+def _warm(step: int, warmup: int) -> float | None:
+    return (step + 1) / (warmup + 1) if step < warmup else None
+
+
+def _cosine(step: int) -> float:
+    return 0.01 * (_warm(step, 3) or (0.1 + 0.9 * (1 + math.cos(math.pi * (step - 3) / 5)) / 2))
+
+
+def _steps(step: int) -> float:
+    return 0.01 * (_warm(step, 3) or 0.5 ** ((step - 3 >= 2.5) + (step - 3 >= 4)))
+
+
+def _exponential(step: int) -> float:
+    return 0.01 * (_warm(step, 3) or 0.1 ** ((step - 3) / 5))
+
+
+@pytest.mark.parametrize(
+    ("words", "lr_at"),
+    [
+        (("schedule=cosine", "schedule.floor=0.1"), _cosine),
+        (("schedule=step", "schedule.at=[0.5,0.8]", "schedule.factor=0.5"), _steps),
+        (("schedule=exponential", "schedule.final=0.1"), _exponential),
+        (("schedule=constant",), lambda step: 0.01 * (_warm(step, 3) or 1.0)),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_schedules_with_warm_up(words: tuple[str, ...], lr_at: Callable[[int], float]) -> None:
+    check((*words, "schedule.warmup_steps=3", "lr=0.01", *SMALL), Recipe(adam, lr_at=lr_at), tolerance=1e-6)
+
+
+def test_a_schedule_is_stretched_over_max_steps() -> None:
+    recipe = Recipe(adam, lr_at=lambda step: 1e-3 * (1 + math.cos(math.pi * step / 6)) / 2, max_steps=6)
+    check(("trainer.max_steps=6", *SMALL), recipe, tolerance=1e-6)
+
+
+def test_clip_norm() -> None:
+    recipe = Recipe(adam, clip=lambda weights: nn.utils.clip_grad_norm_(weights, 0.05))
+    check(("regularization.clip_norm=0.05", *CONSTANT), recipe)
+
+
+def test_clip_norm_is_the_global_norm() -> None:
+    def clip(weights: list[nn.Parameter]) -> None:
+        norm = math.sqrt(sum(float(w.grad.double().square().sum()) for w in weights))
+        assert norm > 0.05
+        for weight in weights:
+            weight.grad *= 0.05 / norm
+
+    words = ("optimizer=sgd", "regularization.clip_norm=0.05", *CONSTANT)
+    recipe = Recipe(sgd, lr_at=lambda step: 0.01, clip=clip)
+    check(words, recipe, tolerance=1e-5)
+
+
+def test_clip_value() -> None:
+    recipe = Recipe(adam, clip=lambda weights: [weight.grad.clamp_(-1e-3, 1e-3) for weight in weights])
+    check(("regularization.clip_value=0.001", *CONSTANT), recipe)
+
+
+@pytest.mark.parametrize(("accumulate", "batch_size"), [(1, 31), (3, 32), (3, 20), (2, 25), (9, 32)])
+def test_accumulation_with_a_partial_last_group_and_batch(accumulate: int, batch_size: int) -> None:
+    words = (f"batch.accumulate={accumulate}", f"batch_size={batch_size}", *SGD, *CONSTANT)
+    check(words, Recipe(sgd, accumulate=accumulate, batch_size=batch_size), tolerance=1e-6)
+
+
+def _matrices(model: nn.Module) -> list[torch.Tensor]:
+    return [weight for weight in model.parameters() if weight.ndim > 1]
+
+
+def test_l1_and_l2_leave_biases_alone_and_are_no_part_of_the_loss_shown() -> None:
+    def penalty(model: nn.Module) -> Any:
+        return sum(1e-3 * weight.abs().sum() + 0.1 / 2 * weight.pow(2).sum() for weight in _matrices(model))
+
+    words = ("regularization.l1=0.001", "regularization.l2=0.1", *CONSTANT)
+    check(words, Recipe(adam, penalty=penalty), tolerance=1e-5)
+
+
+def test_label_smoothing_of_cross_entropy_by_hand() -> None:
+    def criterion(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        wanted = nn.functional.one_hot(targets, 10) * 0.8 + 0.2 / 10
+        return -(wanted * outputs.log_softmax(1)).sum(1).mean()
+
+    words = ("regularization.label_smoothing=0.2", *CONSTANT)
+    check(words, Recipe(adam, criterion), tolerance=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_bce_by_hand(smoothing: float) -> None:
+    def criterion(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        p, wanted = outputs[:, 0].sigmoid(), targets * (1 - smoothing) + smoothing / 2
+        return -(wanted * p.log() + (1 - wanted) * (1 - p).log()).mean()
+
+    words = ("data=breast_cancer", "loss=bce", f"regularization.label_smoothing={smoothing}", *CONSTANT)
+    check(words, Recipe(adam, criterion, model=lambda: mlp(30, 16, 1)[1:], batch_size=32), tolerance=1e-4)
+
+
+def test_regression() -> None:
+    words = ("data=diabetes", "loss=mse", "schedule=constant", "epochs=2", *SMALL[2:])
+    recipe = Recipe(adam, lambda outputs, y: ((outputs - y) ** 2).mean(), model=lambda: mlp(10, 16, 1)[1:])
+    check(words, recipe, tolerance=1e-5)
+
+
+def test_dropout_draws_what_the_seeds_say() -> None:
+    words = ("regularization.dropout=0.4", "batch.accumulate=2", *CONSTANT)
+    check(words, Recipe(adam, model=lambda: mlp(64, 16, 10, dropout=0.4), accumulate=2))
+
+
+def test_max_steps_in_the_middle_of_an_epoch() -> None:
+    loop = trained(plan("trainer.max_steps=6", *CONSTANT))
+    compare(loop, bare_loop(*arrays(loop.plan, "train"), Recipe(adam, max_steps=6)))
+    assert "val/loss" in rows_of(loop)[-1]
+    assert (loop.position.epoch, loop.position.step) == (1, 6)
+
+
+def test_double_precision_to_ten_digits() -> None:
+    check(("trainer.precision=64-true", *CONSTANT), Recipe(adam, dtype=torch.float64), tolerance=1e-10)
+
+
+@pytest.mark.parametrize(
+    "flaw",
+    [{"divide": False}, {"order_seed": 1}, {"seed": 1}, {"batch_size": 31}, {"accumulate": 1}],
+    ids=lambda flaw: next(iter(flaw)),
+)
+def test_the_comparison_notices_a_flaw(flaw: dict[str, Any]) -> None:
+    right = {"accumulate": 2, "batch_size": 32}
+    with pytest.raises(AssertionError):
+        check(("batch.accumulate=2", *SGD, *CONSTANT), Recipe(sgd, **{**right, **flaw}), tolerance=1e-4)
+
+
+def _autocast() -> torch.autocast:
+    return torch.autocast("cpu", dtype=torch.bfloat16)
+
+
+def _inside_lightnings_autocast(loop: TrainingLoop) -> TrainingLoop:
+    """Train as under Lightning, which wraps a whole stretch in autocast: the casts of weights are then kept."""
+    with _autocast(), torch.autocast("cpu", enabled=False):
+        return finish(loop)
+
+
+def test_mixed_precision_uses_the_weights_of_now() -> None:
+    made = plan(*CONSTANT)
+    oracle = bare_loop(*arrays(made, "train"), Recipe(adam, forward_context=_autocast))
+    loop = new_loop(made, backend=Backend(autocast=_autocast))
+    compare(_inside_lightnings_autocast(loop), oracle)
+    with pytest.raises(AssertionError):  # it is another arithmetic
+        compare(trained(made), oracle)
+
+
+def test_stale_casts_of_the_weights_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = plan(*CONSTANT)
+    oracle = bare_loop(*arrays(made, "train"), Recipe(adam, forward_context=_autocast))
+    monkeypatch.setattr(torch, "clear_autocast_cache", lambda: None)
+    loop = new_loop(made, backend=Backend(autocast=_autocast))
+    with pytest.raises((AssertionError, RuntimeError)):
+        compare(_inside_lightnings_autocast(loop), oracle)
