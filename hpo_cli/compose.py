@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
+from hydra import __version__ as hydra_version
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
@@ -77,10 +78,14 @@ class _OwnFolder(SearchPathPlugin):
             search_path.prepend("hpo-run", f"file://{self.folder.resolve()}", "main")
 
 
+_VERSION_BASE = {"version_base": "1.3"} if hydra_version.startswith("1.3") else {}
+"""Hydra 1.3 warns when it is left out, 1.4 when it is given."""
+
+
 def _composed(words: Sequence[str], config_dir: Path | None, config_name: str) -> DictConfig:
     Plugins.instance().register(_OwnFolder)
     _OwnFolder.folder = config_dir
-    with initialize_config_dir(config_dir=str(conf_folder()), version_base="1.3", job_name="hpo-run"):
+    with initialize_config_dir(config_dir=str(conf_folder()), job_name="hpo-run", **_VERSION_BASE):
         return hydra_compose(config_name, overrides=list(words), return_hydra_config=True)
 
 
@@ -102,7 +107,7 @@ def _composition(composed: DictConfig, words: tuple[str, ...]) -> Composition:
         raise ConfigError.of(problems)
     given = {key for override in overrides for key in _dotted(override.key_or_group, override.value())}
     chosen = composed.hydra.runtime.choices
-    choices = {group: str(chosen[group]) for group in (*GROUPS, *chosen) if chosen.get(group) and "/" not in group}
+    choices = {group: _name(chosen[group]) for group in (*GROUPS, *chosen) if chosen.get(group) and "/" not in group}
     run_dir = str(composed.hydra.run.dir) if "hydra.run.dir" in given else None
     hydra_config = OmegaConf.masked_copy(composed, ["hydra"])
     with open_dict(composed):
@@ -118,13 +123,17 @@ def _composition(composed: DictConfig, words: tuple[str, ...]) -> Composition:
     return Composition(job, choices, words, job_yaml, OmegaConf.to_yaml(hydra_config), run_dir)
 
 
+def _name(choice: str | Sequence[str]) -> str:
+    return choice if isinstance(choice, str) else ",".join(choice)
+
+
 def _refused(override: Override) -> Problem | None:
     """What is wrong with an override that Hydra takes and a run would not heed."""
     key, value = override.key_or_group, override.value()
-    head, _, rest = key.partition(".")
-    if head.startswith("hydra"):
+    head = key.split(".")[0]
+    if head.split("/")[0] == "hydra":
         return _hydra_problem(override)
-    if head in RESERVED or rest.split(".")[0] in RESERVED:
+    if any(part in RESERVED for dotted in _dotted(key, value) for part in dotted.split(".")[:2]) or key == "loss.head":
         return Problem(key, "describes other keys and belongs in a file", "write an option of your own: --config-dir")
     if isinstance(value, list) and key in list_groups() and key != "experiment":
         return Problem(key, "takes one option", f"write {key}={value[0] if value else 'OPTION'}", value)

@@ -34,7 +34,7 @@ class Problem:
     value: object = _MISSING
 
     def __str__(self) -> str:
-        what = _shown(self.key) if self.value is _MISSING else f"{self.key}={_shown(self.value)}"
+        what = shown(self.key) if self.value is _MISSING else f"{self.key}={shown(self.value)}"
         line = f"{what}: {self.rule}"
         return printable(f"{line}; {self.fix}" if self.fix else line).replace("\n", "\\n")
 
@@ -86,8 +86,16 @@ def printable(text: str) -> str:
 _LONGEST_SHOWN = 300
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A config value as a user types it; a long one is cut.
+
+    >>> shown([1e-8, True, None])
+    '[1e-08,true,null]'
+    """
     if isinstance(value, bool):
         return str(value).lower()
-    text = "null" if value is None else str(value)
+    if isinstance(value, list):
+        text = "[" + ",".join(map(shown, value)) + "]"
+    else:
+        text = "null" if value is None else str(value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({len(text)} characters)"

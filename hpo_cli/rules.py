@@ -35,6 +35,8 @@ _FORMS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "nullable": (bool, "true or false"),
 }
 WORDS = frozenset(_FORMS)
+_LIMITS = frozenset({"min", "max", "above", "below"})
+_SCALAR_WORDS = _LIMITS | {"one_of"}
 
 
 def type_of(default: object) -> str | None:
@@ -54,7 +56,7 @@ def checked(key: str, value: object, *, rule: Rule, default: object = None) -> t
     converted = _convert(value, kind)
     if converted is _WRONG:
         return value, [Problem(key, f"must be {_ARTICLES.get(str(kind), kind)}", value=value)]
-    if isinstance(converted, list):
+    if isinstance(converted, list) and not rule.keys() & _SCALAR_WORDS:
         return _checked_list(key, converted, rule=rule, default=default)
     broken = _broken_limit(converted, rule)
     return converted, [Problem(key, broken, _near(converted, rule), value)] if broken else []
@@ -98,7 +100,7 @@ def _broken_limit(value: Any, rule: Rule) -> str:
     if "one_of" in rule and value not in rule["one_of"]:
         return _expected(None, rule)
     if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return ""
+        return _expected("float", rule) if rule.keys() & _LIMITS else ""
     if isinstance(value, float) and not math.isfinite(value):
         return "must be a finite number"
     if abs(value) > LARGEST_WHOLE and isinstance(value, int):

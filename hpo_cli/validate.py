@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from hpo_cli import rules
-from hpo_cli.errors import ConfigError, Problem, did_you_mean
+from hpo_cli.errors import ConfigError, Problem, did_you_mean, shown
 from hpo_cli.options import COMPONENT_GROUPS, Option, list_options, main_config
 from hpo_cli.plan import (
     OBJECTIVES,
@@ -148,11 +148,11 @@ def _target_problems(group: str, target: object) -> Iterator[Problem]:
 
 
 def unknown_key(group: str, key: str, known: Known) -> Problem:
-    """`optimizer.lrr: not an option of adam (lr, betas, ...); did you mean optimizer.lr?`."""
+    """`optimizer.lrr: not an option of adam (lr=0.001, eps=1e-08, ...); did you mean optimizer.lr?`."""
     allowed = known.keys(group)
     option = known.chosen[group].name if group in known.chosen else group
     near = did_you_mean(key, allowed).replace("did you mean ", f"did you mean {group}.")
-    listing = ", ".join(allowed) or "it has no keys"
+    listing = ", ".join(f"{name}={shown(known.default(group, name))}" for name in allowed) or "it has no keys"
     return Problem(f"{group}.{key}", f"not an option of {option} ({listing})", near)
 
 

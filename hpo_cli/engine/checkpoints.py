@@ -55,7 +55,7 @@ def load(path: Path, *, device: str | torch.device = "cpu") -> State:
 
 
 def _check_sums(path: Path) -> None:
-    """Compare each record with its CRC-32, which torch writes but never reads: it would miss a flipped bit in a weight."""
+    """Compare each record with its CRC-32, which torch writes but never reads: it misses a flipped bit."""
     with zipfile.ZipFile(path) as file:
         if (record := file.testzip()) is not None:
             raise zipfile.BadZipFile(f"{record} is damaged")

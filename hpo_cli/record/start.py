@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from hpo_cli.errors import ConfigError
+from hpo_cli.errors import ConfigError, RunFailedError
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
 from hpo_cli.record.atomic import write_text
@@ -35,13 +35,18 @@ def start_run(
 
     command: the words that make this run again.   hydra_files: name -> text for `.hydra/`.
     at: the folder itself, which must not exist; otherwise <outputs>/<name>/<run id>.
+    Raises ConfigError where the folder cannot be made, RunFailedError where nothing can be written into it.
     """
-    folder = _exact_folder(at) if at else create_run_folder(plan.outputs, plan.name)
-    (folder / HYDRA).mkdir()
-    for name, text in hydra_files.items():
-        write_text(folder / HYDRA / name, text)
-    write_text(folder / PLAN, yaml.safe_dump(plan.to_dict(), sort_keys=False, allow_unicode=True))
-    ledger.append(folder, "started", step=0, **_started(plan, folder, command, overrides))
+    folder = create_run_folder(plan.outputs, plan.name) if at is None else _exact_folder(at)
+    try:
+        (folder / HYDRA).mkdir()
+        for name, text in hydra_files.items():
+            write_text(folder / HYDRA / name, text)
+        write_text(folder / PLAN, yaml.safe_dump(plan.to_dict(), sort_keys=False, allow_unicode=True))
+        ledger.append(folder, "started", step=0, **_started(plan, folder, command, overrides))
+    except OSError as error:
+        text = f"{folder}: the run's record cannot be written ({error.strerror})"
+        raise RunFailedError(f"{text}; free space, or give another place with outputs=DIR") from error
     return folder
 
 

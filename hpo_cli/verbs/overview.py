@@ -8,8 +8,9 @@ from typing import Any
 
 from hpo_cli.cli import VERBS
 from hpo_cli.console.output import Line, Span, line, write
-from hpo_cli.errors import UserError, did_you_mean
+from hpo_cli.errors import UserError, did_you_mean, shown
 from hpo_cli.options import GROUPS, Option, list_groups, list_options, main_config
+from hpo_cli.verbs.composing import composing_parser, read_words
 
 EXAMPLES = (
     ("hpo-run", "train the default: an mlp on digits"),
@@ -19,24 +20,16 @@ EXAMPLES = (
     ("hpo-run check model=cnn model.depth=4", "look before you train"),
     ("hpo-run curves last best", "compare what you have"),
 )
+OTHER_FLAGS = ("--resolve", "--multirun", "-m", "--version")
+"""Flags that `--help` passes over."""
 
 
 def print_help(words: Sequence[str]) -> int:
     """Print the overview, or for words such as `optimizer` and `optimizer=adam` what these take."""
-    config_dir, rest = _config_dir(words)
-    topics = [word for word in rest if not word.startswith("-")]
+    found, _ = read_words(composing_parser("", about=""), [word for word in words if word not in OTHER_FLAGS])
+    config_dir, topics = found.config_dir, found.overrides
     write([one for topic in topics for one in _topic(topic, config_dir)] if topics else list(_overview(config_dir)))
     return 0
-
-
-def _config_dir(words: Sequence[str]) -> tuple[Path | None, list[str]]:
-    rest = list(words)
-    for flag in ("--config-dir", "-cd"):
-        if flag in rest and rest.index(flag) + 1 < len(rest):
-            place = rest.index(flag)
-            folder = Path(rest[place + 1])
-            return folder, rest[:place] + rest[place + 2 :]
-    return None, rest
 
 
 def _overview(config_dir: Path | None) -> Iterator[Line]:
@@ -122,7 +115,7 @@ def _keys(option: Option, *, prefix: str, only: Sequence[str]) -> Iterator[Line]
 
 
 def _key(name: str, value: object, notes: Sequence[str]) -> Line:
-    return line(f"  {f'{name}={_shown(value)}':44}", Span("; ".join(note for note in notes if note), "dim"))
+    return line(f"  {f'{name}={shown(value)}':44}", Span("; ".join(note for note in notes if note), "dim"))
 
 
 def _rule_words(rule: dict[str, Any]) -> str:
@@ -138,11 +131,3 @@ def _space_words(space: dict[str, Any] | None) -> str:
     if "choices" in space:
         return "try " + ", ".join(map(str, space["choices"]))
     return f"try {space['low']:g} .. {space['high']:g}" + (" (log)" if space.get("scale") == "log" else "")
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, list):
-        return "[" + ",".join(map(_shown, value)) + "]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from hpo_cli.console.figures import figure
 from hpo_cli.console.output import Span, line, write, write_json
+from hpo_cli.errors import UserError
 from hpo_cli.record import ledger
+from hpo_cli.record.contents import DamagedError, Values, mapping, read_plan
+from hpo_cli.record.folder import PLAN
 from hpo_cli.record.runs import find_run
 from hpo_cli.verbs.arguments import RUN_HELP, reading_parser
 
@@ -15,24 +19,53 @@ def main(argv: list[str]) -> int:
     """Examine a run, or show what its examination said."""
     parser = reading_parser("test", about="Evaluate a run's best model on the test split, once; the ledger records it.")
     parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="MODULE", help="trust what the run's allow_targets names"
+    )
     args = parser.read(argv)
     folder = find_run(args.run, args.outputs)
-    earlier = ledger.fold(ledger.read_ledger(folder).events).tests
-    found = dict(earlier[0]) if earlier else _examined(folder)
+    earlier = _earlier(folder)
+    found = earlier[0] if earlier else _examined(folder, allow=args.allow)
     if args.json:
         write_json({"run": folder.name, "path": str(folder), "tested_before": bool(earlier), **found})
         return 0
     if earlier:
-        text = f"tested before, at {found['at']}: the test split is looked at once, and this is what it said"
+        text = f"tested before, at {found.get('at')}: the test split is looked at once, and this is what it said"
         write([line(Span(text, "yellow"))])
-    for name, value in found["metrics"].items():
-        write([line(f"{name:16} ", Span(f"{value:.4f}", "bold"))])
-    write([line(Span(f"by {found['checkpoint']} of {folder}", "dim"))])
+    for name, value in mapping(found.get("metrics")).items():
+        write([line(f"{name:16} ", Span(figure(value), "bold"))])
+    write([line(Span(f"by {found.get('checkpoint')} of {folder}", "dim"))])
     return 0
 
 
-def _examined(folder: Path) -> dict[str, Any]:
+def _earlier(folder: Path) -> list[Values]:
+    try:
+        events = ledger.read_ledger(folder).events
+    except OSError as error:
+        rule = "so nothing tells whether it was tested before"
+        raise UserError(f"{folder}: its ledger cannot be read ({error.strerror}), {rule}; restore it") from error
+    return [dict(event) for event in ledger.fold(events).tests]
+
+
+def _examined(folder: Path, *, allow: Sequence[str]) -> Values:
+    _check_trust(folder, allow)
     from hpo_cli.engine.examine import examine
 
-    found = examine(folder)
+    try:
+        found = examine(folder)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError) as error:
+        line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{folder}: {PLAN} and checkpoint do not go together ({line}); restore them") from error
     return {"metrics": found.metrics, "checkpoint": found.checkpoint, "step": found.step}
+
+
+def _check_trust(folder: Path, allow: Sequence[str]) -> None:
+    """Refuse a plan that names modules of its own: a run's folder from a stranger must not run code."""
+    try:
+        named = read_plan(folder).get("allow_targets") or []
+    except DamagedError:
+        return  # examine says what is wrong with it
+    wanted = [str(name) for name in named] if isinstance(named, list) else [str(named)]
+    if unknown := [name for name in wanted if name not in allow]:
+        flags = " ".join(f"--allow {name}" for name in unknown)
+        raise UserError(f"{folder}: its plan runs code of {', '.join(unknown)}; add {flags} if you trust it")

@@ -1,4 +1,4 @@
-"""The oracle: a training loop in plain torch. Of ours it takes the data, the order of the samples and the seeds, nothing else."""
+"""The oracle: a loop in plain torch. Of ours it takes the data, the order of the samples and the seeds alone."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Recipe:
     optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer]
     criterion: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = field(default_factory=nn.CrossEntropyLoss)
     model: Callable[[], nn.Module] = lambda: mlp(64, 16, 10)
-    lr_at: Callable[[int], float] = lambda step: 1e-3  # noqa: ARG005 - the default does not depend on it
-    penalty: Callable[[nn.Module], torch.Tensor | float] = lambda model: 0.0  # noqa: ARG005
-    clip: Callable[[list[nn.Parameter]], Any] = lambda weights: None  # noqa: ARG005
+    lr_at: Callable[[int], float] = lambda _: 1e-3
+    penalty: Callable[[nn.Module], torch.Tensor | float] = lambda _: 0.0
+    clip: Callable[[list[nn.Parameter]], Any] = lambda _: None
     forward_context: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
     seed: int = 0
     epochs: int = 2

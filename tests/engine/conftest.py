@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from tests.engine.runs import Ran
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from hpo_cli.plan import RunPlan
 
 
 @pytest.fixture(autouse=True)
@@ -22,3 +27,9 @@ def _as_it_was() -> Iterator[None]:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(mode=False)
     logging.getLogger().setLevel(level)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[[RunPlan], Ran]:
+    """Start a run of a plan in a folder of the test's own."""
+    return lambda plan: Ran(plan, tmp_path)

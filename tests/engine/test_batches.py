@@ -136,4 +136,6 @@ def test_tensors_keep_class_numbers_whole_and_give_the_rest_its_precision() -> N
     x, y = tensors(Split(np.ones((2, 3), np.float32), np.array([0, 1])), device=CPU, dtype=torch.float64)
     assert (x.dtype, y.dtype) == (torch.float64, torch.int64)
     targets = np.ones((2, 1), np.float32)
-    assert tensors(Split(np.ones((2, 3), np.float32), targets), device=CPU, dtype=torch.float64)[1].dtype == torch.float64
+    assert (
+        tensors(Split(np.ones((2, 3), np.float32), targets), device=CPU, dtype=torch.float64)[1].dtype == torch.float64
+    )

@@ -65,7 +65,7 @@ def straight(plan: RunPlan) -> Story:
 
 
 def stopped_and_resumed(
-    plan: RunPlan, path: Path, *, at: int, spoil: Callable[[dict[str, Any]], object] = lambda state: None
+    plan: RunPlan, path: Path, *, at: int, spoil: Callable[[dict[str, Any]], object] = lambda _: None
 ) -> Story:
     """Train `at` steps, save, and let a new system go on from the file."""
     first = new_loop(plan)
@@ -124,21 +124,19 @@ def test_resume_is_exact_for_any_batching(data: st.DataObject, tmp_path: Path) -
     ],
     ids=["optimizer", "position", "knobs", "window", "epoch", "best"],
 )
-def test_each_part_of_the_state_is_needed(
-    at: int, spoil: Callable[[dict[str, Any]], object], tmp_path: Path
-) -> None:
+def test_each_part_of_the_state_is_needed(at: int, spoil: Callable[[dict[str, Any]], object], tmp_path: Path) -> None:
     made = plan(*RICH)
     assert stopped_and_resumed(made, tmp_path / "state.pt", at=at, spoil=spoil) != straight(made)
 
 
 def test_randomness_from_history_would_not_resume(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(step_room, "seed_everywhere", lambda value: None)
+    monkeypatch.setattr(step_room, "seed_everywhere", lambda _: None)
     made = plan(*RICH)
     assert stopped_and_resumed(made, tmp_path / "state.pt", at=4) != straight(made)
 
 
 def test_a_step_draws_its_own_noise() -> None:
-    """The same batch at another place of the epoch, in another epoch or under another seed is dropped out differently."""
+    """The same batch elsewhere in the epoch, in another epoch or under another seed is dropped out differently."""
     loop = new_loop(plan("regularization.dropout=0.5", "lr=1e-30", *SMALL))
     loop.system.model.train()
     batch = next(loop._train.batches(0, start=0, batch_size=32))
@@ -201,7 +199,7 @@ def _first_bad_step(made: RunPlan) -> int:
         lambda weights: kind(weights, fused=True, **keys),
         lambda outputs, y: ((outputs - y) ** 2).mean(),
         model=lambda: mlp(10, 16, 1)[1:],
-        lr_at=lambda step: made.lr,
+        lr_at=lambda _: made.lr,
         epochs=3,
     )
     return bare_loop(*arrays(made, "train"), recipe).first_bad_step()
@@ -217,7 +215,7 @@ def test_a_bad_validation_loss_fails_too() -> None:
 def scripted(monkeypatch: pytest.MonkeyPatch, values: list[float]) -> None:
     """Let validation find these accuracies, one an epoch."""
     script = iter(values)
-    monkeypatch.setattr(loop_room, "evaluate", lambda *args, **keys: {"loss": 1.0, "accuracy": next(script)})
+    monkeypatch.setattr(loop_room, "evaluate", lambda *_, **__: {"loss": 1.0, "accuracy": next(script)})
 
 
 @pytest.mark.parametrize(
@@ -250,15 +248,13 @@ def test_early_stopping_survives_a_stop(monkeypatch: pytest.MonkeyPatch, tmp_pat
     scripted(monkeypatch, values)
     assert stopped_and_resumed(made, tmp_path / "state.pt", at=9) == wanted
     scripted(monkeypatch, values)
-    forgotten = stopped_and_resumed(
-        made, tmp_path / "state.pt", at=9, spoil=lambda state: state.update(stale_epochs=0)
-    )
+    forgotten = stopped_and_resumed(made, tmp_path / "state.pt", at=9, spoil=lambda state: state.update(stale_epochs=0))
     assert forgotten != wanted
 
 
 def test_a_minimised_objective_is_judged_by_its_least(monkeypatch: pytest.MonkeyPatch) -> None:
     script = iter([3.0, 1.0, 2.0])
-    monkeypatch.setattr(loop_room, "evaluate", lambda *args, **keys: {"loss": next(script), "accuracy": 0.5})
+    monkeypatch.setattr(loop_room, "evaluate", lambda *_, **__: {"loss": next(script), "accuracy": 0.5})
     loop = trained(varied(plan(*SMALL), "", epochs=3, objective="val/loss"))
     assert loop.best["val/loss"] == Best(1.0, 8)
     assert list(loop._recorder.best) == [4, 8]

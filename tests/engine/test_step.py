@@ -68,7 +68,7 @@ def test_every_optimizer_option_is_what_its_file_says(path: Path) -> None:
     option = yaml.safe_load(path.read_text())
     keys = {key: value for key, value in option.items() if key not in ("_target_", "space", "rules")}
     optimizer = functools.partial(pkgutil.resolve_name(option["_target_"]), **keys)
-    check((f"optimizer={path.stem}", *CONSTANT), Recipe(optimizer, lr_at=lambda step: option["lr"]))
+    check((f"optimizer={path.stem}", *CONSTANT), Recipe(optimizer, lr_at=lambda _: option["lr"]))
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
@@ -77,13 +77,13 @@ def test_weight_decay_is_the_optimizers_own(name: str) -> None:
     words = (f"optimizer={name.lower()}", "regularization.weight_decay=0.1", "lr=0.01", *CONSTANT)
     momentum = {"momentum": 0.9} if name == "SGD" else {}
     fused = {"fused": True} if name != "RMSprop" else {}
-    check(words, Recipe(functools.partial(optimizer, **momentum, **fused), lr_at=lambda step: 0.01))
+    check(words, Recipe(functools.partial(optimizer, **momentum, **fused), lr_at=lambda _: 0.01))
 
 
 def test_nesterov_momentum_and_amsgrad() -> None:
     nesterov = functools.partial(torch.optim.SGD, momentum=0.8, nesterov=True, fused=True)
     words = ("optimizer=sgd", "optimizer.momentum=0.8", "optimizer.nesterov=true", *CONSTANT)
-    check(words, Recipe(nesterov, lr_at=lambda step: 0.01))
+    check(words, Recipe(nesterov, lr_at=lambda _: 0.01))
     check(("optimizer.amsgrad=true", *CONSTANT), Recipe(functools.partial(adam, amsgrad=True)))
 
 
@@ -135,7 +135,7 @@ def test_clip_norm_is_the_global_norm() -> None:
             weight.grad *= 0.05 / norm
 
     words = ("optimizer=sgd", "regularization.clip_norm=0.05", *CONSTANT)
-    recipe = Recipe(sgd, lr_at=lambda step: 0.01, clip=clip)
+    recipe = Recipe(sgd, lr_at=lambda _: 0.01, clip=clip)
     check(words, recipe, tolerance=1e-5)
 
 

@@ -1,0 +1,220 @@
+"""What is refused once data and network are known, threads, and the length of training."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from hpo_cli.engine import preflight
+from hpo_cli.engine.preflight import check_fit, choose_threads, horizon, step_flops
+from hpo_cli.engine.progress import Position
+from hpo_cli.engine.system import Settings, build_system
+from hpo_cli.errors import ConfigError
+from tests.engine.plans import new_loop, plan, splits_of, trained, varied
+
+if TYPE_CHECKING:
+    from hpo_cli.engine.system import System
+    from hpo_cli.plan import RunPlan
+
+SMALL = ("data.subset=0.1", "model.width=16")
+N = 126
+CNN = ("model=cnn", "model.channels=4", "data.subset=0.1")
+
+
+def problems(plan: RunPlan) -> list[str]:
+    splits = splits_of(plan)
+    try:
+        check_fit(plan, build_system(plan, splits.spec), splits)
+    except ConfigError as error:
+        return [str(problem) for problem in error.problems]
+    return []
+
+
+def test_a_plan_that_fits_has_no_problem() -> None:
+    assert len(splits_of(plan(*SMALL)).train.x) == N
+    assert problems(plan(*SMALL)) == []
+    assert problems(varied(plan(*SMALL), "", batch_size=N)) == []
+
+
+def test_all_problems_come_at_once_with_key_value_rule_and_fix() -> None:
+    made = varied(varied(plan(*SMALL), "", batch_size=N + 1, epochs=2), "schedule", warmup_steps=3)
+    assert problems(made) == [
+        f"batch_size={N + 1}: must not exceed the {N} training samples; lower it",
+        "schedule.warmup_steps=3: must not exceed the 2 steps of this run; lower it or raise epochs",
+    ]
+
+
+def test_warm_up_may_take_all_steps_and_max_steps_counts() -> None:
+    made = varied(plan(*SMALL), "schedule", warmup_steps=4)
+    assert problems(varied(made, "", epochs=1)) == []
+    assert "must not exceed the 3 steps" in problems(varied(made, "trainer", max_steps=3))[0]
+
+
+@pytest.mark.parametrize("batch_size", [25, 5, 125])
+def test_batch_norm_with_a_lonely_last_sample_is_refused_where_torch_would_fail(batch_size: int) -> None:
+    made = varied(varied(plan(*SMALL), "model", norm="batch"), "", batch_size=batch_size, epochs=1)
+    (problem,) = problems(made)
+    assert f"batch_size={batch_size}: leaves a last batch of 1 of {N} samples" in problem
+    assert fails(made)
+    assert not fails(varied(made, "model", norm="layer"))
+    assert problems(varied(made, "model", norm="layer")) == []
+    assert problems(varied(made, "", batch_size=batch_size - 1)) == []
+    assert not fails(varied(made, "", batch_size=batch_size - 1))
+
+
+def fails(plan: RunPlan) -> bool:
+    try:
+        trained(plan)
+    except ValueError as error:
+        return "more than 1 value per channel" in str(error)
+    return False
+
+
+@pytest.mark.parametrize(("depth", "refused"), [(3, False), (4, True)])
+def test_batch_norm_of_images_is_refused_where_they_have_shrunk_to_one_position(depth: int, refused: bool) -> None:
+    made = varied(varied(plan(*CNN), "model", depth=depth), "", batch_size=25, epochs=1)
+    assert bool(problems(made)) == refused
+    assert fails(made) == refused
+
+
+def test_batch_norm_of_sequences_takes_a_single_one() -> None:
+    made = varied(plan("data=mnist1d", "model=cnn", "model.channels=4", "model.depth=2", "epochs=1"), "", batch_size=99)
+    num_samples = len(splits_of(made).train.x)
+    size = next(size for size in range(50, 2000) if num_samples % size == 1)
+    made = varied(made, "", batch_size=size)
+    assert problems(made) == []
+    assert not fails(varied(made, "trainer", max_steps=None))
+
+
+def test_batch_norm_over_two_processes_needs_two_samples_for_each() -> None:
+    made = varied(plan("model.norm=batch", *SMALL), "", batch_size=41)
+    assert problems(made) == []  # a last batch of three
+    assert "leaves a last batch of 3" in problems(varied(made, "trainer", devices=2))[0]
+    assert problems(varied(varied(made, "trainer", devices=2), "", batch_size=61)) == []  # a last batch of four
+
+
+@pytest.mark.parametrize(
+    ("gpus", "trainer", "wanted"),
+    [
+        (0, {"accelerator": "gpu"}, "trainer.accelerator=gpu: torch sees no GPU here; use trainer=cpu"),
+        (1, {"accelerator": "gpu"}, None),
+        (1, {"accelerator": "gpu", "devices": 2}, "trainer.devices=2: torch sees 1 GPU here"),
+        (2, {"accelerator": "auto", "devices": 3}, "trainer.devices=3: torch sees 2 GPUs here"),
+        (0, {"accelerator": "auto", "devices": 3}, None),
+        (1, {"accelerator": "cpu", "devices": 3}, None),
+    ],
+)
+def test_devices_that_are_not_there_are_refused(
+    gpus: int, trainer: dict[str, object], wanted: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    found = problems(varied(plan(*SMALL), "trainer", **trainer))
+    assert [problem.startswith(wanted or "?") for problem in found] == ([True] if wanted else [])
+
+
+def test_apples_gpu_is_refused_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert "no Apple GPU" in problems(varied(plan(*SMALL), "trainer", accelerator="mps"))[0]
+
+
+def system_of(plan: RunPlan) -> System:
+    return build_system(plan, splits_of(plan).spec)
+
+
+@pytest.mark.parametrize(("threads", "devices", "small", "wanted"), [
+    (3, 1, True, 3), (3, 2, False, 3), (None, 1, True, 1), (None, 4, True, 1),
+    (None, 1, False, 8), (None, 2, False, 4), (None, 3, False, 2), (None, 16, False, 1),
+])  # fmt: skip
+def test_threads_are_as_asked_or_one_for_a_small_step_or_a_share_of_the_cores(
+    threads: int | None, devices: int, small: bool, wanted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = varied(plan(*SMALL), "trainer", threads=threads, devices=devices)
+    system = system_of(made)
+    monkeypatch.setattr(preflight, "SMALL_STEP_FLOPS", step_flops(system, made.batch_size) * (1.1 if small else 0.9))
+    assert choose_threads(made, system, cores=8) == wanted
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("model.width=16", "model.depth=1"),
+        ("model.depth=0",),
+        CNN,
+        ("data=mnist1d", "model=cnn", "model.norm=none"),
+    ],
+    ids=["mlp", "narrow", "linear", "cnn", "cnn1d"],
+)
+def test_flops_agree_with_torchs_counter(words: tuple[str, ...]) -> None:
+    """Torch does not count the gradient of the input, which the first layer does not need; we do."""
+    made = plan(*words)
+    loop = new_loop(made)
+    x, y = next(loop._train.batches(0, start=0, batch_size=32))
+    with FlopCounterMode(display=False) as counter:
+        loop.stepper.loss_of(x, y).backward()
+    found = step_flops(loop.system, 32)
+    assert 1.0 <= found / counter.get_total_flops() <= 1.5
+    assert step_flops(loop.system, 64) == 2 * found
+
+
+def test_counting_leaves_the_model_as_it_was() -> None:
+    system = system_of(plan("model.norm=batch", *SMALL))
+    before = {name: value.clone() for name, value in system.model.state_dict().items()}
+    system.model.train()
+    step_flops(system, 1)
+    assert all(module.training and not module._forward_hooks for module in system.model.modules())
+    assert all(torch.equal(value, before[name]) for name, value in system.model.state_dict().items())
+
+
+def settings(batch_size: int, accumulate: int, epochs: int) -> Settings:
+    return Settings(1.0, batch_size, epochs, accumulate, 0, 0.0, 0.0, None, None)
+
+
+def counted(num_samples: int, now: Settings, position: Position) -> list[Position]:
+    """The positions after each further update, by walking."""
+    step, found = position.step, []
+    for epoch in range(position.epoch, now.epochs):
+        sample = position.sample if epoch == position.epoch else 0
+        while sample < num_samples:
+            for _ in range(now.accumulate):
+                sample = min(num_samples, sample + now.batch_size)
+            step += 1
+            found.append(Position(step, epoch + (sample == num_samples), sample % num_samples))
+    return found
+
+
+@given(
+    num_samples=st.integers(1, 60),
+    batch_size=st.integers(1, 60),
+    accumulate=st.integers(1, 5),
+    epochs=st.integers(1, 4),
+)
+def test_the_horizon_is_what_walking_there_counts(
+    num_samples: int, batch_size: int, accumulate: int, epochs: int
+) -> None:
+    now = settings(batch_size, accumulate, epochs)
+    places = counted(num_samples, now, Position())
+    until = horizon(now, num_samples, max_steps=None)
+    assert until.total_steps == len(places) == until.steps_per_epoch * epochs
+    assert {horizon(now, num_samples, max_steps=None, position=place).total_steps for place in places} == {len(places)}
+    assert horizon(now, num_samples, max_steps=2).total_steps == min(2, len(places))
+
+
+@given(
+    sample=st.integers(0, 59),
+    epoch=st.integers(0, 3),
+    batch_size=st.integers(1, 60),
+    accumulate=st.integers(1, 5),
+)
+def test_the_horizon_from_a_place_that_other_settings_led_to(
+    sample: int, epoch: int, batch_size: int, accumulate: int
+) -> None:
+    now, place = settings(batch_size, accumulate, 4), Position(17, epoch, sample)
+    assert horizon(now, 60, max_steps=None, position=place).total_steps == counted(60, now, place)[-1].step
+    assert math.isfinite(horizon(now, 60, max_steps=None, position=place).steps_per_epoch)

@@ -1,0 +1,174 @@
+"""Checks that need no building: every problem at once, types and limits, did-you-mean, and rules between keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import compose_and_check, problems_of
+
+
+def only(*words: str) -> str:
+    found = problems_of(*words)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_the_defaults_are_accepted() -> None:
+    assert problems_of() == []
+
+
+def test_all_problems_come_at_once() -> None:
+    words = ["lr=-1", "epochs=0", "modle=mlp", "optimizer=adm", "model.dpth=3", "+foo=1", "data.placement=devise"]
+    found = problems_of(*words)
+    assert len(found) == len(words)
+    for start in ("lr=-1", "epochs=0", "modle", "optimizer=adm", "model.dpth", "foo=1", "data.placement=devise"):
+        assert any(line.startswith(start) for line in found), (start, found)
+
+
+@pytest.mark.parametrize(
+    ("word", "key"),
+    [
+        ("optimizer.lrr=1", "optimizer.lr"), ("model.dpth=3", "model.depth"), ("btach_size=3", "batch_size"),
+        ("optimizr=adam", "optimizer"), ("optimizer=adm", "adam"), ("objective=val/acuracy", "val/accuracy"),
+        ("data.val_frction=0.1", "data.val_fraction"), ("regularization.dropot=0.1", "regularization.dropout"),
+        ("checkpoint.keep_lst=1", "checkpoint.keep_last"), ("model.activation=rleu", "relu"),
+        ("schedule.warmup_stps=3", "schedule.warmup_steps"), ("+epoch=3", "epochs"), ("+trainer.device=3", "devices"),
+        ("experiment=fashion_cn", "fashion_cnn"),
+    ],
+)  # fmt: skip
+def test_a_misspelling_names_what_was_meant(word: str, key: str) -> None:
+    line = only(word)
+    assert "did you mean " in line
+    assert line.endswith(f"{key}?")
+
+
+def test_an_unknown_key_lists_the_keys_of_the_option() -> None:
+    expected = "optimizer.lrr: not an option of adam (lr, betas, eps, weight_decay, amsgrad, fused)"
+    assert only("optimizer.lrr=1").startswith(expected)
+
+
+def test_a_key_of_another_option_is_refused() -> None:
+    assert only("optimizer.momentum=0.9").startswith("optimizer.momentum: not an option of adam")
+    assert problems_of("optimizer=sgd", "optimizer.momentum=0.95") == []
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "lr=-1", "lr=0", "lr=nan", "lr=inf", "lr=abc", "lr=null", "lr=true", "lr=[1]", "lr={a:1}", "lr=", "lr=???",
+        "lr=0x10", "lr='0.1'", "lr=1" + "0" * 400, "lr=1" + "0" * 5000, "lr=-1e-400",
+        "epochs=0", "epochs=2.5", "epochs=1e400", "epochs=1e300", "epochs=true", "epochs=str(3)", "batch_size=0",
+        "seed=-1", "seed=4294967296", "seed=1.5", "tags=a", "tags=[1]", "tags=[[a]]", "tags=[null]", "name=5",
+        "name=a/b", "name=''", "name=..", "name=.hidden", "name='a\nb'", "outputs=''", "outputs=' '", "outputs=null",
+        "objective=val/r2", "optimizer.betas=[0.9]", "optimizer.betas=[0.9,1.5]", "optimizer.betas=0.9",
+        "optimizer.fused=1", "optimizer.lr=-1", "optimizer.weight_decay=-1", "model.depth=-1", "model.dropout=2",
+        "loss.label_smoothing=7", "regularization.clip_norm=0", "regularization.early_stopping=0.5",
+        "data.subset=0", "data.task=other", "data.val_fraction=1", "trainer.threads=0", "trainer.threads=100000",
+        "trainer.precision=8", "trainer.max_steps=0", "checkpoint.keep_last=0", "checkpoint=5",
+        "optimizer._target_=5", "optimizer._target_=null", "model._target_=null", "schedule.floor=2",
+        "schedule.warmup_steps=-1", "allow_targets=os", "allow_targets=[1]",
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_refused_in_one_line(word: str) -> None:
+    only(word)
+
+
+@pytest.mark.parametrize(
+    ("words", "start", "fix"),
+    [
+        (["loss=mse"], "loss=mse: does not fit data=digits", "set loss=cross_entropy"),
+        (["data=diabetes", "loss=cross_entropy"], "loss=cross_entropy: does not fit data=diabetes", "set loss=mse"),
+        (["data=csv", "data.path=x", "data.target=y", "loss=mse"], "loss=mse: does not fit", "set loss="),
+        (["data=diabetes", "regularization.label_smoothing=0.1"], "regularization.label_smoothing=0.1: loss=mse has", ""),
+        (["regularization.clip_norm=1", "regularization.clip_value=1"], "regularization.clip_value=1.0", "choose one"),
+        (["data=diabetes", "objective=val/accuracy"], "objective=val/accuracy: must be one of val/loss", ""),
+        (["trainer.precision=16-mixed", "trainer.accelerator=cpu"], "trainer.precision=16-mixed: needs a GPU", "bf16"),
+        (["batch_size=1", "trainer.devices=2"], "batch_size=1: is shared by trainer.devices=2", "batch_size>=2"),
+        (["batch_size=1", "model.norm=batch"], "model.norm=batch: with batch_size=1", "model.norm=group"),
+        (["batch_size=3", "model.norm=batch", "trainer.devices=2"], "model.norm=batch: with batch_size=3", ""),
+        (["data.val_fraction=0.6", "data.test_fraction=0.4"], "data.val_fraction=0.6: with data.test_fraction=0.4", ""),
+    ],
+)  # fmt: skip
+def test_keys_that_contradict_each_other(words: list[str], start: str, fix: str) -> None:
+    line = only(*words)
+    assert line.startswith(start)
+    assert fix in line
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["batch_size=2", "model.norm=batch"], ["data.val_fraction=0.5", "data.test_fraction=0.49"],
+        ["trainer.precision=bf16-mixed", "trainer.accelerator=cpu"], ["data=breast_cancer", "loss=cross_entropy"],
+        ["schedule=step", "schedule.at=[]"], ["checkpoint.every_minutes=null"], ["optimizer.betas.0=0.5"],
+    ],
+)  # fmt: skip
+def test_their_neighbours_are_accepted(words: list[str]) -> None:
+    assert problems_of(*words) == []
+
+
+def test_a_missing_value_says_how_to_give_it() -> None:
+    assert problems_of("data=csv") == [
+        "data.path: must be given; add data.path=...",
+        "data.target: must be given; add data.target=...",
+    ]
+    assert only("data=csv", "data.path=x") == "data.target: must be given; add data.target=..."
+    assert only("data=csv", "data.path=x", "data.target=null").startswith("data.target=null: must be given")
+    assert problems_of("data=csv", "data.path=x", "data.target=y") == []
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "~model", "~optimizer", "~data", "~loss", "~init", "~schedule", "~augment", "~logger", "~trainer", "~batch",
+        "~regularization", "~checkpoint", "~lr", "~epochs", "~outputs", "~data.task", "~optimizer.lr",
+        "~optimizer.betas", "~loss.head", "~schedule.warmup_steps", "~model._target_", "model=null", "optimizer=null",
+        "~trainer.devices", "~checkpoint.keep_last",
+    ],
+)  # fmt: skip
+def test_nothing_that_a_run_needs_can_be_deleted(word: str) -> None:
+    assert problems_of(word)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "+foo=1", "++foo=1", "+a.b.c=3", "+trainer.foo=1", "++regularization.foo=1", "+batch._target_=x",
+        "+regularization._target_=x", "+checkpoint.foo=1", "+logger.foo=1", "+augment.foo=1", "+experiment.foo=1",
+        "+rules.lr.above=-5", "rules.lr.above=-5", "rules=3", "+space=3", "optimizer.space.lr.low=5",
+        "+optimizer.rules.lr.above=-1", "+regularization.rules.x=5", "+optimizer={space: {lr: 1}}", "loss.head=one",
+        "+optimizer@foo=adam", "optimizer=[adam,sgd]", "hydra.job.name=x", "hydra.searchpath=[file:///tmp]",
+        "hydra/launcher=basic", "hydra.mode=MULTIRUN", "~hydra.run.dir", "hydra.run.dir=''", "+lr.x=3", "lr.x=3",
+    ],
+)  # fmt: skip
+def test_what_no_component_takes_is_refused(word: str) -> None:
+    assert problems_of(word)
+
+
+PLAIN = {
+    "trainer/own": "# Own\naccelerator: cpu\nfoo: 3\n",
+    "regularization/own": "# Own\ndropout: 0.1\n",
+    "loss/own": "# Own\n_target_: torch.nn.CrossEntropyLoss\n",
+    "experiment/own": "# Own\nlr: 0.5\n",
+    "trainer/worse": "# Worse\ndefaults:\n  - default\n  - _self_\nrules: {}\naccelerator: tpu\n",
+}
+
+
+@pytest.mark.parametrize("option", PLAIN)
+def test_an_option_of_a_users_own_is_held_to_the_same_rules(tmp_path: Path, option: str) -> None:
+    path = tmp_path / f"{option}.yaml"
+    path.parent.mkdir()
+    path.write_text(PLAIN[option])
+    group, _, name = option.partition("/")
+    assert problems_of("--config-dir", str(tmp_path), f"{group}={name}")
+
+
+def test_an_option_of_a_users_own_may_leave_the_rules_to_ours(tmp_path: Path) -> None:
+    (tmp_path / "trainer").mkdir()
+    (tmp_path / "trainer" / "own.yaml").write_text("# Own\ndefaults:\n  - default\n  - _self_\nmax_steps: 3\n")
+    flags = ("--config-dir", str(tmp_path), "trainer=own")
+    assert compose_and_check(*flags).plan.trainer.max_steps == 3
+    assert problems_of(*flags, "trainer.max_steps=0") == ["trainer.max_steps=0: must be at least 1"]
+    assert problems_of(*flags, "trainer.max_stps=1")[0].endswith("did you mean trainer.max_steps?")
