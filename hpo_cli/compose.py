@@ -46,6 +46,11 @@ class Composition:
         """The override words as `.hydra/overrides.yaml` lists them."""
         return OmegaConf.to_yaml(list(self.overrides))
 
+    @property
+    def hydra_files(self) -> dict[str, str]:
+        """Name -> text of the files in `.hydra/`."""
+        return {"config.yaml": self.job_yaml, "hydra.yaml": self.hydra_yaml, "overrides.yaml": self.overrides_yaml}
+
 
 def compose(words: Sequence[str], *, config_dir: Path | None = None, config_name: str = "config") -> Composition:
     """Compose the config that the override `words` name.
@@ -55,7 +60,7 @@ def compose(words: Sequence[str], *, config_dir: Path | None = None, config_name
     """
     try:
         return _composition(_composed(words, config_dir, config_name), tuple(words))
-    except _HYDRA_ERRORS as error:
+    except (ConfigError, *_HYDRA_ERRORS) as error:
         diagnosis = diagnose(words, config_dir=config_dir)
         problems = [*diagnosis.problems, *_value_problems(diagnosis.sound, config_dir, config_name)]
         raise ConfigError.of(problems or [_unexplained(error)]) from error

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from hpo_cli.plan import RunPlan
 
 
+_RUN_AWAY = 1e6
+
+
 class TrainingReporter(Protocol):
     """An engine Reporter that ends."""
 
@@ -172,7 +175,12 @@ def _ref(plan: RunPlan, folder: Path) -> str:
 
 def _metrics(row: Mapping[str, Any]) -> str:
     shown = [name for name in row if name.startswith(("train/", "val/")) and name != "train/accuracy"]
-    return "  ".join(f"{name} {row[name]:.4f}" for name in shown)
+    return "  ".join(f"{name} {_fixed(row[name])}" for name in shown)
+
+
+def _fixed(value: float) -> str:
+    """Four decimals, which stay in place from epoch to epoch; powers of ten for what has run away."""
+    return f"{value:.4f}" if abs(value) < _RUN_AWAY else f"{value:.3e}"
 
 
 def _bar(share: float, width: int = 12) -> str:

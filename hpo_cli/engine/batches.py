@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from hpo_cli.components.data.arrays import Split
 from hpo_cli.engine.randomness import epoch_order
+from hpo_cli.plan import RunPlan
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 
@@ -114,6 +115,11 @@ class _Pieces(Sampler[torch.Tensor]):
 
     def __len__(self) -> int:
         return len(self.batches)
+
+
+def dtype_of(plan: RunPlan) -> torch.dtype:
+    """The type of samples and weights: float64 under `trainer.precision=64-true`, else float32."""
+    return torch.float64 if plan.trainer.precision == "64-true" else torch.float32
 
 
 def tensors(split: Split, *, device: torch.device, dtype: torch.dtype) -> Pair:

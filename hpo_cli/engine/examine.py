@@ -10,7 +10,7 @@ import yaml
 
 from hpo_cli.engine import checkpoints
 from hpo_cli.engine.backend import Backend
-from hpo_cli.engine.batches import tensors
+from hpo_cli.engine.batches import dtype_of, tensors
 from hpo_cli.engine.evaluation import evaluate
 from hpo_cli.engine.system import build_system, load_splits
 from hpo_cli.errors import UserError
@@ -37,7 +37,9 @@ def examine(folder: Path) -> Examination:
     system = build_system(plan, splits.spec)
     state = checkpoints.load(path)
     system.model.load_state_dict(state["model"])
-    test = tensors(splits.test, device=torch.device("cpu"), dtype=torch.float32)
+    dtype = dtype_of(plan)
+    system.model.to(dtype)
+    test = tensors(splits.test, device=torch.device("cpu"), dtype=dtype)
     metrics = {f"test/{name}": value for name, value in evaluate(system, test, backend=Backend()).items()}
     step = state["step"] if "step" in state else state["position"]["step"]
     checkpoint = str(path.relative_to(folder))

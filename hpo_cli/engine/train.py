@@ -13,7 +13,7 @@ import torch
 from hpo_cli.components.build import build
 from hpo_cli.components.data.arrays import Splits
 from hpo_cli.engine.backend import Backend
-from hpo_cli.engine.batches import source, tensors
+from hpo_cli.engine.batches import dtype_of, source, tensors
 from hpo_cli.engine.checkpoints import State, weights_sha256
 from hpo_cli.engine.lightning import MisconfigurationException, pl
 from hpo_cli.engine.loop import Recorder, TrainingLoop
@@ -28,8 +28,6 @@ from hpo_cli.engine.system import System, build_system, load_splits
 from hpo_cli.errors import ConfigError
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
-
-DTYPES = {"64-true": torch.float64}
 
 
 class Training:
@@ -93,7 +91,7 @@ class Training:
         )
 
     def _make_loop(self, backend: Backend) -> TrainingLoop:
-        plan, dtype = self.plan, DTYPES.get(self.plan.trainer.precision, torch.float32)
+        plan, dtype = self.plan, dtype_of(self.plan)
         train = source(
             self.splits.train,
             seed=plan.seed,

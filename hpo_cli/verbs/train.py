@@ -42,31 +42,19 @@ def _train(words: ComposeWords, found: Composed) -> int:
         stop = StopFlag()
         training = Training(plan, reporter=reporter, stop=stop)
         stop.install()
-        folder = start_run(
-            plan,
-            command=words.command,
-            overrides=words.overrides,
-            at=composition.run_dir,
-            hydra_files={
-                "config.yaml": composition.job_yaml,
-                "hydra.yaml": composition.hydra_yaml,
-                "overrides.yaml": composition.overrides_yaml,
-            },
-        )
+        files, at = composition.hydra_files, composition.run_dir
+        folder = start_run(plan, command=words.command, overrides=words.overrides, hydra_files=files, at=at)
         reporter.close()
         announce(plan, folder, training.summary)
         try:
-            outcome = run(training, folder)
-        except StoppedError as stopped:
-            reporter.close()
-            conclude(plan, folder, training.outcome("interrupted"), stopped_by=str(stopped))
-            return stopped.exit_code
+            outcome, stopped = run(training, folder), None
+        except StoppedError as error:
+            outcome, stopped = training.outcome("interrupted"), error
         except UserError as error:
-            reporter.close()
             error.args = (f"{error}\nrun   {folder}", *error.args[1:])
             raise
-    conclude(plan, folder, outcome)
-    return 0
+    conclude(plan, folder, outcome, stopped_by=str(stopped) if stopped else None)
+    return stopped.exit_code if stopped else 0
 
 
 def _print_config(words: ComposeWords, *, which: str, form: str) -> int:
