@@ -140,9 +140,15 @@ def _refused(override: Override) -> Problem | None:
         return _hydra_problem(override)
     if any(part in RESERVED for dotted in _dotted(key, value) for part in dotted.split(".")[:2]) or key == "loss.head":
         return Problem(key, "describes other keys and belongs in a file", "write an option of your own: --config-dir")
+    if isinstance(value, Mapping) and key in list_groups():
+        return _not_a_name(key, value)
     if isinstance(value, list) and key in list_groups() and key != "experiment":
         return Problem(key, "takes one option", f"write {key}={value[0] if value else 'OPTION'}", value)
     return None
+
+
+def _not_a_name(group: str, value: object) -> Problem:
+    return Problem(group, "is a group: name one of its options", f"its keys are given as {group}.KEY=...", value)
 
 
 def _dotted(key: str, value: object) -> Iterator[str]:
@@ -229,8 +235,8 @@ def _group_problem(override: Override, config_dir: Path | None) -> Problem | Non
         return None if group == "experiment" else Problem(group, "every run needs one", f"choose one of {names}")
     if group == "experiment" and isinstance(value, list) and all(str(name) in options for name in value):
         return None
-    if isinstance(value, dict):
-        return Problem(group, "is a group: name one of its options", f"one of {names}", value)
+    if isinstance(value, Mapping):
+        return _not_a_name(group, value)
     if str(value) in options:
         return None
     return Problem(group, f"must be one of {names}", did_you_mean(str(value), options), value)

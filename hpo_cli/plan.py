@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
@@ -39,10 +40,10 @@ class Objective:
     mode: Literal["min", "max"]
 
     def better(self, value: float | None, than: float | None) -> bool:
-        """Whether `value` beats `than`; a missing or NaN value beats nothing, anything finite beats a missing one."""
-        if value is None or value != value:  # noqa: PLR0124 - NaN
+        """Whether `value` beats `than`; a missing or NaN value beats nothing, and any other value beats it."""
+        if value is None or math.isnan(value):
             return False
-        if than is None:
+        if than is None or math.isnan(than):
             return True
         return value > than if self.mode == "max" else value < than
 
