@@ -12,13 +12,12 @@ import torch
 from hpo_cli.compose import compose
 from hpo_cli.engine import checkpoints
 from hpo_cli.engine.backend import Backend
-from hpo_cli.engine.batches import DeviceBatches, Pair, tensors
+from hpo_cli.engine.batches import DeviceBatches, Pair, dtype_of, tensors
 from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.progress import SilentReporter
 from hpo_cli.engine.step import Stepper
 from hpo_cli.engine.stop import StopFlag
 from hpo_cli.engine.system import build_system, load_splits
-from hpo_cli.engine.train import DTYPES
 from hpo_cli.plan import RunPlan, plan_from_dict
 from hpo_cli.record.start import start_run
 from hpo_cli.validate import plan_from_config
@@ -93,7 +92,7 @@ def new_loop(plan: RunPlan, *, backend: Backend | None = None, train: Any = None
     """A loop over a new system, without Lightning. It writes to a MemoryRecorder."""
     torch.set_num_threads(1)
     backend = backend or Backend()
-    splits, dtype = splits_of(plan), DTYPES.get(plan.trainer.precision, torch.float32)
+    splits, dtype = splits_of(plan), dtype_of(plan)
     system = build_system(plan, splits.spec)
     system.model.to(dtype)
     source = train or DeviceBatches(arrays(plan, "train"), seed=plan.seed, shard=backend.shard)
@@ -104,7 +103,7 @@ def new_loop(plan: RunPlan, *, backend: Backend | None = None, train: Any = None
 
 def arrays(plan: RunPlan, part: str) -> Pair:
     """A part of the data as tensors on the CPU, in the precision of the plan."""
-    dtype = DTYPES.get(plan.trainer.precision, torch.float32)
+    dtype = dtype_of(plan)
     return tensors(getattr(splits_of(plan), part), device=torch.device("cpu"), dtype=dtype)
 
 
