@@ -8,7 +8,9 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
+from hpo_cli.engine.stop import StoppedError
 from hpo_cli.errors import UserError, did_you_mean, printable
 
 VERBS = {
@@ -26,10 +28,14 @@ VERBS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 good, 1 the run failed, 2 the command was wrong, 128 + n after a signal."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
     try:
         return _dispatch(words)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    except StoppedError as stop:
+        print(f"stopped by {stop} before training began", file=sys.stderr)  # noqa: T201
+        return stop.exit_code
     except UserError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             traceback.print_exc()
@@ -44,13 +50,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+HINTS = {
+    "train": "hpo-run alone trains: leave the word out",
+    "run": "hpo-run alone trains: leave the word out",
+    "help": "did you mean --help?",
+}
+
+
+def _as_override(words: Sequence[str]) -> str:
+    """`epochs 5` and `lr:0.1` as they should have been written."""
+    key, _, value = words[0].partition(":")
+    value = value or next(iter(words[1:2]), "")
+    return f"did you mean {key}={value}?" if value and "=" not in value else ""
+
+
+def _open_closed_streams() -> None:
+    """A command may be started without standard output or error (`>&-`)."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
+
+
 def _dispatch(words: list[str]) -> int:
     verb = words[0] if words else ""
     if verb in VERBS:
         code: int = importlib.import_module(f"hpo_cli.verbs.{verb}").main(words[1:])
         return code
     if verb and "=" not in verb and verb[0] not in "-+~":
-        near = did_you_mean(verb, VERBS)
+        near = HINTS.get(verb) or did_you_mean(verb, VERBS) or _as_override(words)
         known = ", ".join(VERBS)
         raise UserError(
             f"{verb}: no verb of hpo-run ({known}) and no override (key=value); {near or 'see hpo-run --help'}"

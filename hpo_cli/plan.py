@@ -201,8 +201,8 @@ def objective_of(config: Mapping[str, Any]) -> Objective:
 
 
 def direction(metric: str) -> Literal["min", "max"]:
-    """Whether less or more of a metric is better."""
-    return "max" if metric.endswith(("accuracy", "r2")) else "min"
+    """Whether less or more of a metric is better: losses, errors and perplexity are better low."""
+    return "min" if metric.endswith(("loss", "error", "mae", "mse", "rmse", "perplexity")) else "max"
 
 
 Section = TypeVar("Section")

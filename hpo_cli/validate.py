@@ -159,6 +159,7 @@ def unknown_key(group: str, key: str, known: Known) -> Problem:
 def _cross_field_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> list[Problem]:
     checks = (
         _name_problems,
+        _augment_problems,
         _loss_problems,
         _regularization_problems,
         _objective_problems,
@@ -175,6 +176,13 @@ def _name_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Ite
         yield from error.problems
     if not config["outputs"].strip():
         yield Problem("outputs", "must be a folder", "leave it out, or unset HPO_RUN_OUTPUTS", config["outputs"])
+
+
+def _augment_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:
+    if config["augment"].get("_target_") is not None:
+        yield Problem(
+            "augment", "no augmentation is applied by this version", "set augment=none", choices.get("augment")
+        )
 
 
 def _loss_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:

@@ -7,8 +7,11 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from hpo_cli.cli import main
 from hpo_cli.errors import UserError
@@ -61,9 +64,21 @@ def refuse_in_one_line(*words: str, code: int = 2) -> str:
     return text
 
 
+@contextlib.contextmanager
+def fast_yaml() -> Iterator[None]:
+    """OmegaConf with the same YAML loader in C: a composition takes half the time."""
+    slow = yaml.SafeLoader
+    yaml.SafeLoader = yaml.CSafeLoader  # type: ignore[misc, assignment]
+    try:
+        yield
+    finally:
+        yaml.SafeLoader = slow  # type: ignore[misc]
+
+
 def compose_and_check(*words: str) -> Composed:
     """What a run would start from, after every check that needs no building."""
-    return composed(read_words(composing_parser("", about=""), words)[0])
+    with fast_yaml():
+        return composed(read_words(composing_parser("", about=""), words)[0])
 
 
 def problems_of(*words: str) -> list[str]:

@@ -18,6 +18,7 @@ from hpo_cli.plan import SETTING_FREE, Objective, RunPlan, direction, plan_from_
 from tests.command_line import compose_and_check
 
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8))
+FREE = {"name", "tags", "outputs", "checkpoint", "logger", "allow_targets"}
 METRIC = st.one_of(st.none(), st.floats())
 
 
@@ -55,6 +56,7 @@ def same(one: object, other: object) -> bool:
 
 
 def test_the_leaves_are_there() -> None:
+    assert set(SETTING_FREE) == FREE | {"plan_id", "choices"}
     assert len(LEAVES) > 50
     assert {("lr",), ("optimizer", "betas"), ("model", "_target_"), ("data", "split_seed")} <= set(LEAVES)
 
@@ -62,13 +64,13 @@ def test_the_leaves_are_there() -> None:
 @pytest.mark.parametrize("path", LEAVES, ids=".".join)
 def test_the_id_changes_with_every_setting_and_with_nothing_else(path: tuple[str, ...]) -> None:
     config, _ = changed(path, "something else")
-    assert (plan_id(config) == DEFAULT.plan_id) == (path[0] in SETTING_FREE)
+    assert (plan_id(config) == DEFAULT.plan_id) == (path[0] in FREE)
 
 
 @given(st.sampled_from(LEAVES), VALUES)
 def test_the_id_changes_with_every_value(path: tuple[str, ...], value: object) -> None:
     config, old = changed(path, value)
-    assert (plan_id(config) == DEFAULT.plan_id) == (path[0] in SETTING_FREE or same(value, old))
+    assert (plan_id(config) == DEFAULT.plan_id) == (path[0] in FREE or same(value, old))
 
 
 @given(st.data())

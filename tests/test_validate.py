@@ -200,6 +200,11 @@ def test_what_no_component_takes_is_refused(words: list[str]) -> None:
     assert [key for key in keys if not any(line.startswith(key.split(".")[0]) for line in found)] == []
 
 
+def test_what_hydra_would_take_does_not_hide_other_problems() -> None:
+    found = problems_of("hydra.job.name=x", "rules.lr.above=-5", "lr=-1", "+foo=1")
+    assert [line.split(":")[0] for line in found] == ["hydra.job.name", "rules.lr.above", "lr=-1", "foo=1"]
+
+
 @pytest.mark.parametrize(
     "word", [*NOT_HEEDED[:7], *UNKNOWN[3:6], "+lr.x=3", "optimizer=[adam,sgd]", "hydra.run.dir=''"]
 )

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hpo_cli.errors import ConfigError, Problem, UserError, did_you_mean
 from hpo_cli.plan import Component
 
-ALLOWED = (
-    "hpo_cli.components.",
-    "torch.nn.",
-    "torch.optim.",
-    "pytorch_lightning.loggers.",
-    "torchvision.models.",
-    "timm.",
+_OURS = "hpo_cli.components."
+ALLOWED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "data": tuple(f"{_OURS}data.{module}." for module in ("bundled", "idx", "mnist1d", "tables")),
+        "model": (f"{_OURS}models.", "torch.nn."),
+        "init": (f"{_OURS}init.",),
+        "optimizer": ("torch.optim.",),
+        "schedule": (f"{_OURS}schedules.",),
+        "loss": (f"{_OURS}losses.", "torch.nn."),
+        "logger": ("pytorch_lightning.loggers.",),
+    }
 )
-"""Prefixes that a `_target_` may have without `allow_targets`: a config from a stranger cannot run other code."""
+"""Group -> what its `_target_` may begin with without `allow_targets`: a stranger's config cannot run other code."""
 
 
 def build(component: Component, *, allow: Sequence[str] = (), **injected: Any) -> Any:
@@ -40,20 +47,24 @@ def build(component: Component, *, allow: Sequence[str] = (), **injected: Any) -
 def resolve(component: Component, *, allow: Sequence[str] = ()) -> Callable[..., Any]:
     """The callable that `component.target` names. Raises ConfigError when it is not allowed or not there."""
     key, target = f"{component.group}._target_", component.target or ""
-    if not _is_allowed(target, allow):
+    allowed = (*ALLOWED.get(component.group, ()), *allow)
+    private = any(part.startswith("_") for part in target.split("."))
+    if private or not _is_allowed(target, allowed):
         raise ConfigError(key, target, rule="is outside the allowed modules", fix=_trust(target))
     module_name, _, attribute = target.rpartition(".")
+    if allow and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # a package of the user's may lie where the command runs
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
         rule = f"cannot be imported ({_line(error)})"
-        raise ConfigError(key, target, rule=rule, fix="install it or mend the path") from error
+        raise ConfigError(key, target, rule=rule, fix="install it, or run where its folder lies") from error
     found = getattr(module, attribute, None)
     if not callable(found):
         names = [name for name in vars(module) if not name.startswith("_")]
         raise ConfigError(key, target, rule=f"{module_name} has no {attribute}", fix=did_you_mean(attribute, names))
     home = str(getattr(found, "__module__", None))
-    if not _is_allowed(f"{home}.", allow):  # a name that an allowed module merely imports
+    if not _is_allowed(f"{home}.", allowed):  # a name that an allowed module merely imports
         raise ConfigError(key, target, rule=f"comes from {home}, outside the allowed modules", fix=_trust(home))
     return found  # type: ignore[no-any-return]
 
@@ -94,8 +105,8 @@ def _line(error: Exception) -> str:
     )
 
 
-def _is_allowed(dotted: str, allow: Sequence[str]) -> bool:
-    return any(dotted.startswith(_with_dot(prefix)) for prefix in (*ALLOWED, *allow))
+def _is_allowed(dotted: str, allowed: Sequence[str]) -> bool:
+    return any(dotted.startswith(_with_dot(prefix)) for prefix in allowed)
 
 
 def _trust(dotted: str) -> str:

@@ -10,6 +10,7 @@ STATUS = {
     "interrupted": "yellow",
     "running": "bright_cyan",
     "running?": "cyan",
+    "died": "red",
     "damaged": "bright_red",
 }
 GOOD, BAD, QUIET, TITLE = "green", "red", "dim", "bold"

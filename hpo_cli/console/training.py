@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpo_cli.console.output import Span, console, is_terminal, line, write
+from hpo_cli.console.figures import duration
+from hpo_cli.console.output import Line, Span, console, is_terminal, line, write
 
 if TYPE_CHECKING:
     from hpo_cli.engine.progress import Horizon, Outcome, Position
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _RUN_AWAY = 1e6
+_WIDE = 110  # columns from which there is room for a bar
 
 
 class TrainingReporter(Protocol):
@@ -29,9 +32,6 @@ class TrainingReporter(Protocol):
         """See engine.progress.Reporter."""
 
     def measured(self, row: Mapping[str, Any]) -> None:
-        """See engine.progress.Reporter."""
-
-    def warned(self, text: str) -> None:
         """See engine.progress.Reporter."""
 
     def close(self) -> None:
@@ -71,11 +71,7 @@ class PlainReporter:
         rate = self._speed.steps_per_second(row["step"])
         head = f"epoch {row['epoch']:{width}}/{self._horizon.epochs}"
         samples = rate * self._horizon.num_samples / self._horizon.steps_per_epoch
-        write([line(f"{head}  {_metrics(row)}  {_count(samples)} samples/s")])
-
-    def warned(self, text: str) -> None:
-        """See Reporter."""
-        write([line(f"warning: {text}")])
+        _say([line(f"{head}  {_metrics(row)}  {_count(samples)} samples/s")])
 
     def close(self) -> None:
         """See TrainingReporter."""
@@ -106,17 +102,14 @@ class LiveReporter:
         left = (horizon.total_steps - done) / rate if rate else 0.0
         samples = rate * horizon.num_samples / horizon.steps_per_epoch
         shown = min(position.epoch + 1, horizon.epochs)
-        head = f"epoch {shown}/{horizon.epochs} {_bar(done / horizon.total_steps)}"
-        tail = f"{_count(samples)} samples/s  {_duration(left)} left"
+        bar = f" {_bar(done / horizon.total_steps)}" if self._console.width >= _WIDE else ""
+        head = f"epoch {shown}/{horizon.epochs}{bar}"
+        tail = f"{_count(samples)} samples/s  {duration(left)} left"
         self._show("  ".join(part for part in (head, _metrics(self._latest), tail) if part))
 
     def measured(self, row: Mapping[str, Any]) -> None:
         """See Reporter."""
         self._latest.update(row)
-
-    def warned(self, text: str) -> None:
-        """See Reporter."""
-        self._console.print(f"warning: {text}", style="yellow")
 
     def close(self) -> None:
         """See TrainingReporter."""
@@ -145,30 +138,36 @@ def announce(plan: RunPlan, folder: Path, summary: Mapping[str, int]) -> None:
     sizes = (
         f"{summary['parameters']:,} parameters, {summary['train']:,} training and {summary['val']:,} validation samples"
     )
-    write([line(Span("run   ", "dim"), str(folder)), line(Span("what  ", "dim"), f"{chosen}: {sizes}")])
+    _say([line(Span("run   ", "dim"), str(folder)), line(Span("what  ", "dim"), f"{chosen}: {sizes}")])
 
 
-def conclude(plan: RunPlan, folder: Path, outcome: Outcome, *, stopped_by: str | None = None) -> None:
-    """Say how it ended, where it is, and what to type next."""
-    how = f"{outcome.epoch} epochs, {outcome.step} steps, {_duration(outcome.seconds)}"
+def conclude(plan: RunPlan, folder: Path, outcome: Outcome, *, stopped: str = "") -> None:
+    """Say how it ended, where it is, and what to type next. stopped: why it ended before its last epoch."""
+    how = f"{outcome.epoch} epochs, {outcome.step} steps, {duration(outcome.seconds)}"
     best = outcome.best.get(plan.objective.name)
-    if stopped_by:
-        write([line(Span("stopped ", "yellow"), f"by {stopped_by} at step {outcome.step}; its state is saved")])
+    if stopped:
+        _say([line(Span("stopped ", "yellow"), f"{stopped}, at step {outcome.step}; its state is saved")])
     if best:
         value = Span(f"{plan.objective.name} {best.value:.4f}", "bold green")
-        write([line(Span("best  ", "dim"), value, f" at step {best.step}  ({how})")])
+        _say([line(Span("best  ", "dim"), value, f" at step {best.step}  ({how})")])
     else:
-        write([line(Span("done  ", "dim"), how)])
-    write(
+        _say([line(Span("done  ", "dim"), how)])
+    _say(
         [
             line(Span("run   ", "dim"), str(folder)),
-            line(Span("next  ", "dim"), f"hpo-run show {_ref(plan, folder)}"),
+            line(Span("next  ", "dim"), f"hpo-run show {run_reference(plan, folder)}"),
         ]
     )
     sys.stdout.flush()
 
 
-def _ref(plan: RunPlan, folder: Path) -> str:
+def _say(lines: list[Line]) -> None:
+    """Print; when the reader has gone (`| head`), train on without a word."""
+    with contextlib.suppress(SystemExit):
+        write(lines)
+
+
+def run_reference(plan: RunPlan, folder: Path) -> str:
     """How the reading verbs find the run: by its id where they look by default, else by its path."""
     return folder.name if plan.outputs == "outputs" and folder.parent.parent == Path("outputs") else str(folder)
 
@@ -193,11 +192,3 @@ def _count(value: float) -> str:
         if value >= size:
             return f"{value / size:.1f}{unit}"
     return f"{value:.0f}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:  # noqa: PLR2004 - a minute
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

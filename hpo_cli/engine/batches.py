@@ -139,8 +139,8 @@ def source(
 
 
 def _fits(split: Split, device: torch.device) -> bool:
-    """On the CPU the arrays are in memory already; a GPU gives at most half of its free memory to data."""
+    """On the CPU the arrays are in memory already; a GPU gives at most a third of its free memory to training data."""
     if device.type != "cuda":
         return True
     free, _ = torch.cuda.mem_get_info(device)
-    return split.x.nbytes + split.y.nbytes <= free // 2
+    return split.x.nbytes + split.y.nbytes <= free // 3

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import yaml
 
 from hpo_cli.engine import checkpoints
 from hpo_cli.engine.backend import Backend
@@ -14,9 +13,9 @@ from hpo_cli.engine.batches import dtype_of, tensors
 from hpo_cli.engine.evaluation import evaluate
 from hpo_cli.engine.system import build_system, load_splits
 from hpo_cli.errors import UserError
-from hpo_cli.plan import RunPlan, plan_from_dict
+from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
-from hpo_cli.record.folder import CHECKPOINTS, PLAN
+from hpo_cli.record.folder import CHECKPOINTS
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,8 @@ class Examination:
     step: int
 
 
-def examine(folder: Path) -> Examination:
-    """Evaluate the best checkpoint of the run in `folder` on the test split and note it in the ledger."""
-    plan = read_plan(folder)
+def examine(folder: Path, plan: RunPlan) -> Examination:
+    """Evaluate the best checkpoint of a run and its plan on the test split; note it in the ledger."""
     path = best_checkpoint(folder)
     torch.set_num_threads(plan.trainer.threads or 1)
     splits = load_splits(plan.data, allow=plan.allow_targets)
@@ -47,18 +45,12 @@ def examine(folder: Path) -> Examination:
     return Examination(metrics, checkpoint, step)
 
 
-def read_plan(folder: Path) -> RunPlan:
-    """The plan that a run was started with. Raises UserError for a file that is missing or damaged."""
-    try:
-        return plan_from_dict(yaml.safe_load((folder / PLAN).read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{folder / PLAN}: no readable plan ({line}); the run cannot be built again") from error
-
-
 def best_checkpoint(folder: Path) -> Path:
     """The newest file of best weights, or of any weights when none are marked best."""
     files = sorted((folder / CHECKPOINTS).glob("best-*.pt")) or sorted((folder / CHECKPOINTS).glob("step-*.pt"))
     if not files:
-        raise UserError(f"{folder}: no checkpoint to test; train with checkpoint.keep_best=1")
+        why = (
+            "the run ended before its first checkpoint (checkpoint.every_minutes), or kept none (checkpoint.keep_best)"
+        )
+        raise UserError(f"{folder}: no checkpoint to test; {why}")
     return files[-1]

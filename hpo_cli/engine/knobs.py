@@ -16,7 +16,7 @@ from torch import nn
 
 from hpo_cli.engine.system import System
 
-_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _set_momentum(system: System, value: float) -> None:
 
 
 def _dropout_layers(system: System) -> list[Any]:
-    return [layer for layer in system.model.modules() if isinstance(layer, _DROPOUT)]
+    return [layer for layer in system.model.modules() if isinstance(layer, DROPOUT)]
 
 
 def _set_dropout(system: System, value: float) -> None:

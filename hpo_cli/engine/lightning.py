@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import warnings
 
-from hpo_cli.engine.quick_import import defer_dynamo, without_unused_packages
+from hpo_cli.engine.quick_import import deferring_dynamo, without_unused_packages
 
-defer_dynamo()
-with warnings.catch_warnings(), without_unused_packages():
+with warnings.catch_warnings(), without_unused_packages(), deferring_dynamo():
     warnings.simplefilter("ignore")
     import pytorch_lightning as pl
     from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment

@@ -52,7 +52,7 @@ class TrainingLoop:
         self._train, self._val = train, val
         self._recorder, self._reporter = recorder, reporter
         self.position = Position()
-        self.finished = False
+        self.finished = self.stopped_early = False
         self.metrics: dict[str, float] = {}
         self.best: dict[str, Best] = {}
         self._stale_epochs = 0
@@ -164,7 +164,8 @@ class TrainingLoop:
         if improved:
             self._recorder.improved(step, self.system.model.state_dict())
         patience = self.plan.regularization.early_stopping
-        self.finished = self.finished or (patience is not None and self._stale_epochs >= patience)
+        if patience is not None and self._stale_epochs >= patience:
+            self.finished = self.stopped_early = True
 
     def _collect(self) -> None:
         """Take the losses and outputs that the steps left on the device. Raises RunFailedError at a bad loss."""
@@ -196,8 +197,11 @@ class TrainingLoop:
         stepper = self.stepper
         if self.system.head == "targets":
             return 0.0
-        outputs, targets = torch.cat(stepper.outputs), torch.cat(stepper.targets)
-        sums = metric_sums(outputs, targets, head=self.system.head)
+        if stepper.outputs:
+            outputs, targets = torch.cat(stepper.outputs), torch.cat(stepper.targets)
+            sums = metric_sums(outputs, targets, head=self.system.head)
+        else:  # this process had none of the rows
+            sums = torch.zeros(2, dtype=torch.float64, device=stepper.backend.device)
         return float(stepper.backend.sum_over_processes(sums)[1].item())
 
     def _write_before(self, losses: list[float]) -> None:

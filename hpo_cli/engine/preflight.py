@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 
 import torch
@@ -11,9 +12,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from hpo_cli.components.data.arrays import Splits
 from hpo_cli.engine.batches import Shard
+from hpo_cli.engine.knobs import DROPOUT
 from hpo_cli.engine.progress import Horizon, Position
 from hpo_cli.engine.system import Settings, System
-from hpo_cli.errors import ConfigError, Problem
+from hpo_cli.errors import ConfigError, Problem, UserError
 from hpo_cli.plan import RunPlan
 
 SMALL_STEP_FLOPS = 200e6
@@ -40,13 +42,34 @@ def check_fit(plan: RunPlan, system: System, splits: Splits) -> None:
     """Raise ConfigError, naming every problem, when plan, network and data do not go together."""
     num_samples = len(splits.train.x)
     until = horizon(system.settings, num_samples, max_steps=plan.trainer.max_steps)
+    _check_model(plan, system)
     problems = [
         *_length_problems(plan, until),
         *_batch_norm_problems(plan, system, num_samples),
         *_device_problems(plan),
+        *_dropout_problems(plan, system),
     ]
     if problems:
         raise ConfigError.of(problems)
+
+
+def _check_model(plan: RunPlan, system: System) -> None:
+    """Pass two samples through the network: it must not fail and give a row of outputs a sample."""
+    training, option = system.model.training, plan.model.option
+    system.model.eval()
+    try:
+        with torch.no_grad():
+            outputs = system.model(torch.zeros(2, *system.spec.input_shape))
+    except UserError:
+        raise
+    except Exception as error:
+        rule = f"fails on samples of shape {list(system.spec.input_shape)}: {type(error).__name__}: {error}"
+        raise ConfigError("model", option, rule=rule, fix="HYDRA_FULL_ERROR=1 shows where") from error
+    system.model.train(training)
+    wanted, found = [2, system.num_outputs], list(getattr(outputs, "shape", ()))
+    if found != wanted:
+        rule = f"gives outputs of shape {found} for two samples, the loss needs {wanted}"
+        raise ConfigError("model", option, rule=rule, fix="its last layer must have `num_outputs` outputs")
 
 
 def _length_problems(plan: RunPlan, until: Horizon) -> Iterator[Problem]:
@@ -73,13 +96,26 @@ def _batch_norm_problems(plan: RunPlan, system: System, num_samples: int) -> Ite
         yield Problem("batch_size", rule, "choose another batch_size, or model.norm=layer", plan.batch_size)
 
 
+def _dropout_problems(plan: RunPlan, system: System) -> Iterator[Problem]:
+    rate = plan.regularization.dropout
+    if rate and not any(isinstance(layer, DROPOUT) for layer in system.model.modules()):
+        rule = f"this model={plan.model.option} has no place for it"
+        yield Problem("regularization.dropout", rule, "set it to 0, or give the model hidden layers", rate)
+
+
 def _device_problems(plan: RunPlan) -> Iterator[Problem]:
     wanted, gpus = plan.trainer.accelerator, torch.cuda.device_count()
+    if plan.trainer.precision == "16-mixed" and not (gpus and wanted in ("gpu", "auto")):
+        yield Problem("trainer.precision", "needs a GPU", "use bf16-mixed on a CPU", "16-mixed")
     if wanted == "gpu" and not gpus:
         yield Problem("trainer.accelerator", "torch sees no GPU here", "use trainer=cpu", wanted)
     elif wanted in ("gpu", "auto") and gpus and plan.trainer.devices > gpus:
         rule = f"torch sees {gpus} GPU{'s' * (gpus > 1)} here"
         yield Problem("trainer.devices", rule, "lower it, or use trainer.accelerator=cpu", plan.trainer.devices)
+    cores = os.cpu_count() or 1
+    if (wanted == "cpu" or not gpus) and plan.trainer.devices > cores:
+        rule = f"starts as many processes, and this machine has {cores} cores"
+        yield Problem("trainer.devices", rule, "lower it", plan.trainer.devices)
     if wanted == "mps" and not torch.backends.mps.is_available():
         yield Problem("trainer.accelerator", "torch sees no Apple GPU here", "use trainer=cpu", wanted)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 
@@ -59,15 +59,9 @@ class Reporter(Protocol):
     def measured(self, row: Mapping[str, Any]) -> None:
         """A row of metrics was written; rows with `val/` metrics end an epoch."""
 
-    def warned(self, text: str) -> None:
-        """Something deserves a look."""
 
-
-@dataclass
 class SilentReporter:
-    """Shows nothing; keeps the warnings."""
-
-    warnings: list[str] = field(default_factory=list)
+    """Shows nothing."""
 
     def started(self, horizon: Horizon) -> None:
         """See Reporter."""
@@ -77,7 +71,3 @@ class SilentReporter:
 
     def measured(self, row: Mapping[str, Any]) -> None:
         """See Reporter."""
-
-    def warned(self, text: str) -> None:
-        """See Reporter."""
-        self.warnings.append(text)

@@ -78,11 +78,14 @@ class DeferredDynamo(ModuleType):
     """`torch._dynamo` before its first real use."""
 
     OptimizedModule = OptimizedModule
+    lenient = False
 
     @staticmethod
-    def disable(fn: Callable[..., Any], recursive: object = True, **_: object) -> Callable[..., Any]:  # noqa: ARG004, FBT002
-        """Keep `fn` out of compilation, of which there is none."""
-        return fn
+    def disable(*words: Any, wrapping: bool = True, **named: Any) -> Any:
+        """Functions of torch itself (`wrapping=False`) and Lightning's stay as they are. Others get the real thing."""
+        if wrapping and not DeferredDynamo.lenient:
+            return _real_dynamo().disable(*words, wrapping=wrapping, **named)
+        return words[0] if words and words[0] is not None else lambda fn: fn
 
     @staticmethod
     def graph_break(msg: str = "") -> None:
@@ -109,18 +112,23 @@ class _SubmoduleFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """Nothing is left to do: the module has been imported with its package."""
 
 
-def defer_dynamo() -> None:
-    """Put `torch._dynamo` off until something needs it, unless it is imported already."""
-    if _NAME in sys.modules:
-        return
-    found = importlib.util.find_spec(_NAME)
+@contextmanager
+def deferring_dynamo() -> Iterator[None]:
+    """Put `torch._dynamo` off until something needs it; what is imported meanwhile is not compiled by anybody."""
+    found = None if _NAME in sys.modules else importlib.util.find_spec(_NAME)
     if found is None:
+        yield
         return
     deferred = DeferredDynamo(_NAME)
     deferred.__path__ = list(found.submodule_search_locations or ())
     sys.modules[_NAME] = deferred
     sys.meta_path.insert(0, _SubmoduleFinder())
     torch._dynamo = deferred  # noqa: SLF001
+    DeferredDynamo.lenient = True
+    try:
+        yield
+    finally:
+        DeferredDynamo.lenient = False
 
 
 def _real_dynamo() -> ModuleType:

@@ -28,7 +28,9 @@ def epoch_order(num_samples: int, *, seed: int, epoch: int) -> torch.Tensor:
 
 
 def seed_everywhere(value: int) -> None:
-    """Set torch's generators of the CPU and, where there is one, the GPU."""
+    """Set torch's generators of the CPU and, where there is one, of the GPU."""
     torch.default_generator.manual_seed(value)
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(value)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(value)

@@ -6,7 +6,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,13 +33,21 @@ def ranks_from_environment() -> Ranks:
 
 
 @contextmanager
-def started_ranks(folder: Path, world: int) -> Iterator[Ranks]:
-    """Start the other `world - 1` processes of the run in `folder`; wait for them, or end them after an error."""
+def started_ranks(folder: Path, world: int, *, on_loss: Callable[[str], None]) -> Iterator[Ranks]:
+    """Start the other `world - 1` processes of the run in `folder`; wait for them, or end them after an error.
+
+    on_loss: called with the reason when one of them died and this process, waiting for it, did not notice in time; the
+    program ends after that.
+    """
     port = _free_port()
     others = [_start(folder, Ranks(rank, world, port)) for rank in range(1, world)]
+    done = threading.Event()
+    threading.Thread(target=_watch, args=(folder, others, done, on_loss), daemon=True).start()
     try:
         yield Ranks(0, world, port)
+        done.set()
     except BaseException:
+        done.set()
         for process in others:
             process.terminate()
         raise
@@ -48,6 +57,24 @@ def started_ranks(folder: Path, world: int) -> Iterator[Ranks]:
                 process.wait(timeout=30)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+GRACE_S = 20
+"""How long the first process has to find out by itself that another one died, as torch's exchanges do once they run."""
+
+
+def _watch(
+    folder: Path, others: list[subprocess.Popen[bytes]], done: threading.Event, on_loss: Callable[[str], None]
+) -> None:
+    """End the program when a process has died and the first one hangs in waiting for it, deaf to signals."""
+    while not done.wait(0.5):
+        dead = [rank for rank, process in enumerate(others, start=1) if process.poll()]
+        if dead and not done.wait(GRACE_S):
+            log = (folder / f"rank-{dead[0]}.log").read_text(encoding="utf-8", errors="replace").strip()
+            on_loss(f"process {dead[0]} of the run ended: {log.splitlines()[-1] if log else 'it said nothing'}")
+            for process in others:
+                process.kill()
+            os._exit(1)
 
 
 def _start(folder: Path, ranks: Ranks) -> subprocess.Popen[bytes]:

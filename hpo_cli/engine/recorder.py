@@ -12,7 +12,7 @@ import torch
 from hpo_cli.engine import checkpoints
 from hpo_cli.plan import CheckpointPlan
 from hpo_cli.record import ledger
-from hpo_cli.record.folder import CHECKPOINTS, METRICS
+from hpo_cli.record.folder import CHECKPOINTS, LEDGER, METRICS
 from hpo_cli.record.metrics import MetricsWriter
 
 Row = Mapping[str, Any]
@@ -54,7 +54,8 @@ class FolderRecorder:
         """See loop.Recorder."""
         self._metrics.sync()
         self._write_best()
-        self._write(checkpoints.last_name(step), dict(state), step=step, epoch=epoch)
+        recorded = {file: (self._folder / file).stat().st_size for file in (LEDGER, METRICS)}
+        self._write(checkpoints.last_name(step), {**state, "recorded_bytes": recorded}, step=step, epoch=epoch)
         checkpoints.prune(self._folder / CHECKPOINTS, prefix="step-", keep=self._plan.keep_last)
 
     def _write_best(self) -> None:

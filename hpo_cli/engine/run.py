@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,12 @@ def run(training: Training, folder: Path) -> Outcome:
     world = training.plan.trainer.devices
     try:
         training.record_data(folder)
-        with _logged(folder), started_ranks(folder, world) if world > 1 else nullcontext() as ranks:
+        others = (
+            started_ranks(folder, world, on_loss=_recorder_of_loss(training, folder)) if world > 1 else nullcontext()
+        )
+        with _logged(folder), others as ranks:
             training.run(folder, ranks=ranks)
-        return _end(training, folder, "finished")
+        return _end(training, folder, "finished", **training.early_stop)
     except (StoppedError, KeyboardInterrupt) as stop:
         name = str(stop) or "SIGINT"
         _end(training, folder, "interrupted", signal=name)
@@ -46,6 +50,14 @@ def run(training: Training, folder: Path) -> Outcome:
         raise failure from error
 
 
+def _recorder_of_loss(training: Training, folder: Path) -> Callable[[str], None]:
+    def record(reason: str) -> None:
+        sys.stderr.write(f"{reason}\nrun   {folder}\n")
+        _end(training, folder, "failed", reason=reason)
+
+    return record
+
+
 def explained(error: Exception) -> UserError:
     """The error in a user's words."""
     if isinstance(error, UserError):
@@ -57,6 +69,8 @@ def explained(error: Exception) -> UserError:
     if isinstance(error, OSError) and error.errno is not None:
         where = f" ({error.filename})" if error.filename else ""
         return RunFailedError(f"{error.strerror}{where}: what was saved before is intact; free space and start again")
+    if "inline_container" in str(error):  # torch's words for a file that could not be written
+        return RunFailedError("a checkpoint could not be written: what was saved before is intact; is the disk full?")
     line = str(error).splitlines()[0] if str(error) else ""
     return RunFailedError(f"training failed: {type(error).__name__}: {line}")
 

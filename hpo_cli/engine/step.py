@@ -42,7 +42,7 @@ class Stepper:
         return settings.lr * factor
 
     def update(self, batches: Sequence[Pair], *, lr: float, place: tuple[int, int], sizes: Sequence[int]) -> None:
-        """One update from the mean gradient of `batches`.
+        """One update from the mean gradient over all samples of `batches`, as one large batch would give it.
 
         place: (epoch, first sample), seeds the step's randomness.   sizes: samples of each batch over all processes.
         """
@@ -50,14 +50,10 @@ class Stepper:
         for group in optimizer.param_groups:
             group["lr"] = lr
         seed_everywhere(derive(self._seed, STEP, *place, self.backend.shard.rank))
+        shard, total = self.backend.shard, sum(sizes)
         for (x, y), size in zip(batches, sizes, strict=True):
-            self._accumulate(x, y, share=self._share(size) / len(batches))
+            self._accumulate(x, y, share=shard.count(size) * shard.world / total)
         self._apply(optimizer)
-
-    def _share(self, size: int) -> float:
-        """Weight of this process's mean loss, such that the average over processes is the mean over the whole batch."""
-        shard = self.backend.shard
-        return 1.0 if shard.world == 1 else shard.count(size) * shard.world / size
 
     def forget(self) -> None:
         """Drop what the steps gathered."""
@@ -82,7 +78,7 @@ class Stepper:
             self.targets.append(y)
         total = self._penalised(loss)
         total = total if share == 1.0 else total * share
-        if self.backend.scaler is not None:
+        if self.backend.scaler is not None and self.backend.backward is None:  # else the strategy scales
             total = self.backend.scaler.scale(total)
         (self.backend.backward or torch.Tensor.backward)(total)
 
@@ -116,8 +112,13 @@ class Stepper:
 def _without_profiling(optimizer: torch.optim.Optimizer) -> Callable[[torch.optim.Optimizer], object]:
     """The optimizer's step as its class defines it.
 
-    torch wraps it for profiling and hooks, of which there are none here; that costs a small network 5 % of a step.
+    torch wraps it for profiling and hooks, which costs a small network 5 % of a step. An optimizer that torch did not
+    wrap, or that has hooks, keeps its step as it is.
     """
-    step = type(optimizer).step
-    bare: Callable[[torch.optim.Optimizer], object] = getattr(step, "__wrapped__", step)
-    return bare
+    step: Callable[[torch.optim.Optimizer], object] = type(optimizer).step
+    hooks = getattr(optimizer, "_optimizer_step_pre_hooks", None) or getattr(
+        optimizer, "_optimizer_step_post_hooks", None
+    )
+    if not getattr(step, "hooked", False) or hooks:
+        return step
+    return getattr(step, "__wrapped__", step)

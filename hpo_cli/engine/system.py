@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import nn
 
 from hpo_cli.components.build import bound, build, resolve
-from hpo_cli.components.data.arrays import DataSpec, Splits
+from hpo_cli.components.data.arrays import DataSpec, RawData, Splits
 from hpo_cli.components.data.split import prepare
 from hpo_cli.engine.randomness import INIT, derive, seed_everywhere
-from hpo_cli.errors import ConfigError
+from hpo_cli.errors import ConfigError, Problem
 from hpo_cli.plan import Component, DataPlan, Head, RunPlan
 
 Schedule = Callable[[float], float]
@@ -48,9 +49,42 @@ class System:
     num_outputs: int
 
 
+GIVEN: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "data": ("task",),
+        "model": ("input_shape", "num_outputs"),
+        "init": ("model",),
+        "optimizer": ("params", "lr", "weight_decay"),
+        "schedule": ("progress",),
+        "loss": (),
+    }
+)
+"""What the run itself gives to the target of each group."""
+
+
+def check_components(plan: RunPlan) -> None:
+    """Find every target and bind its keys, before any data loads. Raises ConfigError naming every problem."""
+    problems: list[Problem] = []
+    for component in (plan.data.source, plan.model, plan.init, plan.optimizer, plan.schedule, plan.loss):
+        try:
+            target = resolve(component, allow=plan.allow_targets)
+            bound(component, target, dict.fromkeys(GIVEN[component.group]))
+        except ConfigError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ConfigError.of(problems)
+
+
 def load_splits(data: DataPlan, *, allow: tuple[str, ...] = ()) -> Splits:
     """Load, split and standardise the data of a plan."""
     raw = build(data.source, allow=allow, task=data.task)
+    if not isinstance(raw, RawData):
+        rule = f"gave {type(raw).__name__}, not RawData"
+        raise ConfigError("data", data.source.option, rule=rule, fix="see docs/your-own.md")
+    found = "regression" if raw.y.dtype.kind == "f" else "classification"
+    if found != data.task:
+        rule = f"data={data.source.option} has {'numbers' if found == 'regression' else 'classes'} to predict"
+        raise ConfigError("data.task", data.task, rule=rule, fix=f"set data.task={found}")
     return prepare(
         raw,
         task=data.task,
@@ -84,9 +118,11 @@ def build_model(plan: RunPlan, spec: DataSpec) -> nn.Module:
     model = build(
         plan.model, allow=plan.allow_targets, input_shape=spec.input_shape, num_outputs=num_outputs(plan, spec)
     )
-    if plan.init.target is not None:
-        build(plan.init, allow=plan.allow_targets, model=model)
-    return model  # type: ignore[no-any-return]
+    if not isinstance(model, nn.Module) or not any(True for _ in model.parameters()):
+        rule = f"gave {type(model).__name__}, which has nothing to train"
+        raise ConfigError("model", plan.model.option, rule=rule, fix="return a torch.nn.Module with parameters")
+    build(plan.init, allow=plan.allow_targets, model=model)
+    return model
 
 
 def build_schedule(plan: RunPlan) -> Schedule:

@@ -13,7 +13,7 @@ import torch
 from hpo_cli.components.build import build
 from hpo_cli.components.data.arrays import Splits
 from hpo_cli.engine.backend import Backend
-from hpo_cli.engine.batches import dtype_of, source, tensors
+from hpo_cli.engine.batches import DeviceBatches, dtype_of, source, tensors
 from hpo_cli.engine.checkpoints import State, weights_sha256
 from hpo_cli.engine.lightning import MisconfigurationException, pl
 from hpo_cli.engine.loop import Recorder, TrainingLoop
@@ -24,7 +24,7 @@ from hpo_cli.engine.ranks import LocalRanks, Ranks
 from hpo_cli.engine.recorder import FolderRecorder, NullRecorder
 from hpo_cli.engine.step import Stepper
 from hpo_cli.engine.stop import StopFlag
-from hpo_cli.engine.system import System, build_system, load_splits
+from hpo_cli.engine.system import System, build_system, check_components, load_splits
 from hpo_cli.errors import ConfigError
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
@@ -37,6 +37,8 @@ class Training:
         """Load the data and build the system. Raises ConfigError when plan and data do not go together."""
         self.plan, self._reporter, self._stop = plan, reporter, stop
         torch.set_num_threads(1)  # until the size of a step is known
+        check_components(plan)
+        make_logger(plan, Path())
         self.splits: Splits = load_splits(plan.data, allow=plan.allow_targets)
         self.system: System = build_system(plan, self.splits.spec)
         check_fit(plan, self.system, self.splits)
@@ -73,6 +75,14 @@ class Training:
             self._recorder.close()
 
     @property
+    def early_stop(self) -> dict[str, str]:
+        """Why training ended before its last epoch, for the ledger; empty when it did not."""
+        loop, patience = self._module.loop, self.plan.regularization.early_stopping
+        if loop is None or not loop.stopped_early:
+            return {}
+        return {"stopped_early": f"no better {self.plan.objective.name} for {patience} epochs"}
+
+    @property
     def loop(self) -> TrainingLoop | None:
         """The loop, once training has begun."""
         return self._module.loop
@@ -101,7 +111,8 @@ class Training:
             placement=plan.data.placement,
             num_workers=plan.data.num_workers,
         )
-        val = tensors(self.splits.val, device=backend.device, dtype=dtype)
+        home = backend.device if isinstance(train, DeviceBatches) else torch.device("cpu")
+        val = tensors(self.splits.val, device=home, dtype=dtype)
         if backend.shard.rank == 0:
             mirror = _mirror(self._trainer)
             self._recorder = FolderRecorder(self._folder, plan.checkpoint, mirror=mirror)
@@ -117,9 +128,22 @@ class Training:
         return torch.compile(model) if self.plan.trainer.compile else model  # type: ignore[return-value]
 
 
+def make_logger(plan: RunPlan, folder: Path) -> Any:
+    """The Lightning logger of the plan, None for our own record alone. It writes nothing before the first row."""
+    if plan.logger.target is None:
+        return None
+    try:
+        return build(plan.logger, save_dir=str(folder))
+    except ConfigError as error:
+        if isinstance(error.__cause__, ModuleNotFoundError):
+            rule = "needs a package that is not installed"
+            raise ConfigError("logger", plan.logger.option, rule=rule, fix="pip install 'hpo-run[tracking]'") from error
+        raise
+
+
 def make_trainer(plan: RunPlan, *, folder: Path, ranks: Ranks | None) -> pl.Trainer:
     """A Lightning Trainer that owns devices and precision and leaves loops, records and bars to us."""
-    logger = build(plan.logger, save_dir=str(folder)) if plan.logger.target and not (ranks and ranks.rank) else False
+    logger = None if ranks and ranks.rank else make_logger(plan, folder)
     try:
         return pl.Trainer(
             accelerator=plan.trainer.accelerator,
@@ -129,7 +153,7 @@ def make_trainer(plan: RunPlan, *, folder: Path, ranks: Ranks | None) -> pl.Trai
             deterministic=_deterministic(plan),
             plugins=[LocalRanks(ranks)] if ranks else None,
             max_epochs=1,
-            logger=logger,
+            logger=logger or False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,

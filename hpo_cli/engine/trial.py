@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from hpo_cli.engine.backend import Backend
-from hpo_cli.engine.batches import DeviceBatches, Shard, tensors
+from hpo_cli.engine.batches import DeviceBatches, Shard, dtype_of, tensors
 from hpo_cli.engine.preflight import check_fit, horizon
 from hpo_cli.engine.step import Stepper
-from hpo_cli.engine.system import System, build_system, load_splits
+from hpo_cli.engine.system import System, build_system, check_components, load_splits
 from hpo_cli.errors import RunFailedError
 from hpo_cli.plan import RunPlan
 
@@ -54,11 +54,14 @@ class Trial:
 def try_plan(plan: RunPlan) -> Trial:
     """Load the data, build everything, and take one step that nothing keeps. Raises ConfigError, RunFailedError."""
     torch.set_num_threads(plan.trainer.threads or 1)
+    check_components(plan)
     splits = load_splits(plan.data, allow=plan.allow_targets)
     system = build_system(plan, splits.spec)
     check_fit(plan, system, splits)
     layers = describe(system)
-    pair = tensors(splits.train, device=torch.device("cpu"), dtype=torch.float32)
+    dtype = dtype_of(plan)
+    system.model.to(dtype)
+    pair = tensors(splits.train, device=torch.device("cpu"), dtype=dtype)
     source = DeviceBatches(pair, seed=plan.seed, shard=Shard())
     until = horizon(system.settings, source.num_samples, max_steps=plan.trainer.max_steps)
     stepper = Stepper(system, Backend(), seed=plan.seed)

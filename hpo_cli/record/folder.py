@@ -17,7 +17,6 @@ LOG = "run.log"
 ERROR = "error.txt"
 HYDRA = ".hydra"
 CHECKPOINTS = "checkpoints"
-CONTROL = "control"
 
 _SAFE_NAME = re.compile(r"\w(?:[\w.+-]{0,58}\w)?")  # one path part, neither hidden nor an option, on any file system
 _ATTEMPTS = 1000

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from hpo_cli.plan import direction
 from hpo_cli.record import jsonl
 
 if TYPE_CHECKING:
@@ -105,11 +106,7 @@ def best_row(rows: Sequence[Row], name: object, *, mode: object) -> dict[str, fl
 
 def best_of_each(rows: Sequence[Row], *, modes: Mapping[str, str]) -> dict[str, dict[str, float | int | None]]:
     """{metric: {value, step}} of the best rows. Outside `modes`, losses and errors are better low."""
-    return {name: best_row(rows, name, mode=modes.get(name) or _usual_mode(name)) for name in names(rows)}
-
-
-def _usual_mode(name: str) -> str:
-    return "min" if name.endswith(("loss", "error", "mse", "mae", "rmse")) else "max"
+    return {name: best_row(rows, name, mode=modes.get(name) or direction(name)) for name in names(rows)}
 
 
 def number(value: object) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ from hpo_cli.record.metrics import number
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Status = Literal["finished", "failed", "interrupted", "running", "running?", "damaged"]
+Status = Literal["finished", "failed", "interrupted", "running", "running?", "died", "damaged"]
 _NO_TEXT = bytes([*range(9), *range(14, 32), 127])
 _PLAN_PROBE = 512  # bytes
 _LONGEST_CUT = 3  # bytes that a character may lose at the end of the probe
@@ -91,7 +92,7 @@ def read_run(path: str | Path, *, now: float | None = None) -> RunRecord:
     _attempt(_probe_plan, place, problems)
     live = _attempt(_read_live, place, problems) if result is None and not problems else None
     ended = result or live or {}
-    status: Status = "damaged" if problems else _status(ended, place, now)
+    status: Status = "damaged" if problems else _status(ended, started, place, now)
     parts = place.rsplit(os.sep, 2)
     return RunRecord(
         place=place,
@@ -163,12 +164,28 @@ def _read_live(place: str) -> Values:
     }
 
 
-def _status(ended: Values, place: str, now: float | None) -> Status:
+def _status(ended: Values, started: Values, place: str, now: float | None) -> Status:
     status = ended.get("status")
     if status in ENDED:
         return status  # type: ignore[no-any-return]
+    if _died(started):
+        return "died"
     written = max(_changed(place + os.sep + file) for file in (folder.LEDGER, folder.METRICS))
     return "running?" if (time.time() if now is None else now) - written > QUIET_S else "running"
+
+
+def _died(started: Values) -> bool:
+    """Whether the process that trained, on this machine, is no more."""
+    pid, host = started.get("pid"), mapping(started.get("environment")).get("hostname")
+    if not isinstance(pid, int) or host != socket.gethostname() or os.name == "nt":
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    return False
 
 
 def _changed(path: str) -> float:

@@ -30,18 +30,20 @@ def main(argv: list[str]) -> int:
 
 
 def _train(words: ComposeWords, found: Composed) -> int:
-    from hpo_cli.console.training import announce, conclude, training_reporter
+    from hpo_cli.console.training import announce, conclude, run_reference, training_reporter
+    from hpo_cli.engine.stop import StopFlag, StoppedError
     from hpo_cli.record.start import start_run
 
     composition, plan = found.composition, found.plan
+    stop = StopFlag()
+    stop.install()  # before the long imports, which a KeyboardInterrupt would leave half done
     with training_reporter(plan) as reporter:
         from hpo_cli.engine.run import run
-        from hpo_cli.engine.stop import StopFlag, StoppedError
         from hpo_cli.engine.train import Training
 
-        stop = StopFlag()
         training = Training(plan, reporter=reporter, stop=stop)
-        stop.install()
+        if stop.signum is not None:
+            raise StoppedError(stop.signum)
         files, at = composition.hydra_files, composition.run_dir
         folder = start_run(plan, command=words.command, overrides=words.overrides, hydra_files=files, at=at)
         reporter.close()
@@ -51,9 +53,10 @@ def _train(words: ComposeWords, found: Composed) -> int:
         except StoppedError as error:
             outcome, stopped = training.outcome("interrupted"), error
         except UserError as error:
-            error.args = (f"{error}\nrun   {folder}", *error.args[1:])
+            error.args = (f"{error}\nrun   {folder}\nnext  hpo-run show {run_reference(plan, folder)}", *error.args[1:])
             raise
-    conclude(plan, folder, outcome, stopped_by=str(stopped) if stopped else None)
+    why = f"by {stopped}" if stopped else training.early_stop.get("stopped_early", "")
+    conclude(plan, folder, outcome, stopped=why)
     return stopped.exit_code if stopped else 0
 
 

@@ -36,6 +36,7 @@ def result(trained: Trained) -> dict[str, Any]:
 def test_it_ends_with_the_best_value_the_folder_and_the_next_command(trained: Trained) -> None:
     assert trained.answer.code == 0
     assert trained.answer.err == ""
+    assert "\x1b" not in trained.answer.out
     lines = trained.answer.out.splitlines()
     assert sum(line.startswith("epoch ") for line in lines) == 2
     best = result(trained)["objective"]

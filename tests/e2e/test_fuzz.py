@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hypothesis import HealthCheck, event, given, settings
@@ -28,14 +27,6 @@ def all_keys() -> Iterator[str]:
         yield group
         for option in list_options(group).values():
             yield from (f"{group}.{key}" for key in option.defaults if not key.startswith("- "))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fast_yaml() -> Iterator[None]:
-    """The same YAML loader in C: a composition takes half the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(yaml, "SafeLoader", yaml.CSafeLoader)
-        yield
 
 
 KEYS = sorted(set(all_keys()))

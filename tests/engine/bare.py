@@ -118,6 +118,7 @@ def _update(
 ) -> tuple[list[float], int]:
     losses, correct = [], 0
     optimizer.zero_grad()
+    samples = sum(len(x) for x, _ in batches)
     for x, y in batches:
         with recipe.forward_context():
             outputs = model(x)
@@ -126,7 +127,7 @@ def _update(
         guessed = outputs.argmax(1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0).long()
         correct += int((guessed == y).sum()) if not y.is_floating_point() else 0
         total = loss + recipe.penalty(model)
-        (total / len(batches) if recipe.divide else total).backward()
+        (total * (len(x) / samples) if recipe.divide else total).backward()
     recipe.clip(list(model.parameters()))
     for group in optimizer.param_groups:
         group["lr"] = lr

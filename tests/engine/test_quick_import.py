@@ -67,3 +67,14 @@ from torchmetrics.utilities.imports import _SCIPY_AVAILABLE
 print(bool(_SCIPY_AVAILABLE))
 """
     assert run(DEFERRED + use).strip() == "True"
+
+
+def test_a_users_decorators_are_the_real_ones() -> None:
+    use = """
+@torch.compiler.disable(recursive=False)
+def one(x): return x + 1
+@torch.compiler.disable
+def two(x): return x + 2
+print(one(1), two(1), bool(getattr(two, "_torchdynamo_disable", False)))
+"""
+    assert run(DEFERRED + use).split() == ["2", "3", "True"]

@@ -135,7 +135,7 @@ def test_the_others_are_ended_when_the_first_fails(monkeypatch: pytest.MonkeyPat
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", sleeper)
-    with pytest.raises(ZeroDivisionError), started_ranks(tmp_path, 3) as ranks:  # noqa: PT012 - the block fails
+    with pytest.raises(ZeroDivisionError), started_ranks(tmp_path, 3, on_loss=print) as ranks:  # noqa: PT012 - the block fails
         assert (ranks.rank, ranks.world) == (0, 3)
         assert len(started) == 2
         raise ZeroDivisionError

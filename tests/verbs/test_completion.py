@@ -115,9 +115,11 @@ def test_bash_completes_in_a_terminal(tmp_path: Path) -> None:
     try:
         read_until(terminal, "ready> ")
         os.write(terminal, b"hpo-run schedule=cosi\t")
-        read_until(terminal, "schedule=cosine ")
+        read_until(terminal, "hpo-run schedule=cosine ")
         os.write(terminal, b"model.wid\t")
         read_until(terminal, "model.width=")
+        os.write(terminal, b"64")
+        read_until(terminal, "64")
     finally:
         bash.kill()
         bash.wait()
@@ -126,8 +128,9 @@ def test_bash_completes_in_a_terminal(tmp_path: Path) -> None:
 
 
 def read_until(terminal: int, text: str) -> None:
+    """Wait for a text, which must be the last that the terminal shows."""
     found, deadline = "", time.monotonic() + 60
-    while text not in found:
+    while not found.endswith(text):
         if not select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
             pytest.fail(f"no {text!r} in {found!r}")
         found += os.read(terminal, 4096).decode()

@@ -83,3 +83,16 @@ def test_a_run_without_a_ledger_is_not_tested(
     (outputs / "digits" / "3f9c12" / "ledger.jsonl").unlink()
     assert "ledger" in refuse_in_one_line("test", "outputs/digits/3f9c12")
     assert examined == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", b"a: [", b"[1, 2]", b"lr: 0.1\n", b"%YAML 1.3\n---\nallow_targets: [os]\n"]
+)
+def test_a_damaged_plan_is_one_line_and_runs_nothing(
+    outputs: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    monkeypatch.chdir(outputs.parent)
+    folder = outputs / "digits" / "3f9c12"
+    (folder / "plan.yaml").write_bytes(content)
+    assert "plan.yaml" in refuse_in_one_line("test", "outputs/digits/3f9c12")
+    assert ledger.fold(ledger.read_ledger(folder).events).tests == ()

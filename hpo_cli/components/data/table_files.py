@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "blank": " "}
+"""Words for separators that a shell or the override grammar would take for something else."""
 
 
 def read_table(path: str, *, separator: str) -> pd.DataFrame:
     """Read a file whose name ends in .parquet or .pq as parquet and any other as csv; columns are strings.
 
-    separator: between the fields of a csv file: one character, or `tab`.
+    separator: between the fields of a csv file: one character, or a word of SEPARATORS.
     Raises ConfigError for a file that is missing, empty, damaged or without rows, for column names that come
     twice, and where pandas or pyarrow is not installed.
     """
@@ -46,10 +48,12 @@ def read_table(path: str, *, separator: str) -> pd.DataFrame:
 def _csv(file: Path, path: str, separator: str) -> pd.DataFrame:
     import pandas as pd
 
-    separator = "\t" if separator == "tab" else separator
+    separator = SEPARATORS.get(separator, separator)
     if len(separator) != 1:
         rule = "must be one character, or the word tab"
-        raise ConfigError("data.separator", separator, rule=rule, fix="try data.separator=';'")
+        raise ConfigError(
+            "data.separator", separator, rule=rule, fix=f"one of {', '.join(SEPARATORS)}, or one character"
+        )
     try:
         header = pd.read_csv(
             file,
