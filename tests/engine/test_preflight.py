@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -108,12 +109,15 @@ def test_batch_norm_over_two_processes_needs_two_samples_for_each() -> None:
         (2, {"accelerator": "auto", "devices": 3}, "trainer.devices=3: torch sees 2 GPUs here"),
         (0, {"accelerator": "auto", "devices": 3}, None),
         (1, {"accelerator": "cpu", "devices": 3}, None),
+        (1, {"accelerator": "cpu", "devices": 5}, "trainer.devices=5: starts as many processes"),
+        (0, {"accelerator": "auto", "devices": 5}, "trainer.devices=5: starts as many processes"),
     ],
 )
 def test_devices_that_are_not_there_are_refused(
     gpus: int, trainer: dict[str, object], wanted: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
     found = problems(varied(plan(*SMALL), "trainer", **trainer))
     assert [problem.startswith(wanted or "?") for problem in found] == ([True] if wanted else [])
 
