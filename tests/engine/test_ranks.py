@@ -140,3 +140,24 @@ def test_the_others_are_ended_when_the_first_fails(monkeypatch: pytest.MonkeyPat
         assert len(started) == 2
         raise ZeroDivisionError
     assert [process.poll() for process in started] == [-signal.SIGTERM] * 2
+
+
+LOST = """
+import subprocess, sys, time
+from pathlib import Path
+from hpo_cli.engine import ranks
+ranks.GRACE_S = 0.5
+def start(folder, place):
+    log = (folder / f"rank-{place.rank}.log").open("w")
+    return subprocess.Popen([sys.executable, "-c", "import sys; print('no memory'); sys.exit(3)"], stdout=log)
+ranks._start = start
+with ranks.started_ranks(Path(sys.argv[1]), 2, on_loss=lambda reason: print(reason, flush=True)):
+    time.sleep(60)
+"""
+
+
+def test_the_first_process_ends_when_another_dies_and_it_hangs(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", LOST, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.strip() == "process 1 of the run ended: no memory"

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,3 +119,17 @@ def test_loggers_write_beside_the_record() -> None:
     assert call(*SMALL, "logger=csv").code == 0
     (run,) = Path("outputs/digits").iterdir()
     assert "val/accuracy" in (run / "csv" / "metrics.csv").read_text()
+
+
+def test_a_reader_that_leaves_does_not_end_the_run() -> None:
+    train = [sys.executable, "-W", "ignore", "-m", "hpo_cli.cli", *SMALL, "epochs=6"]
+    process = subprocess.Popen(train, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("run ")
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    (run,) = Path("outputs/digits").iterdir()
+    assert json.loads((run / "result.json").read_text())["epochs"] == 6
