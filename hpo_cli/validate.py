@@ -161,6 +161,7 @@ def _cross_field_problems(config: Mapping[str, Any], choices: Mapping[str, str])
         _name_problems,
         _augment_problems,
         _loss_problems,
+        _optimizer_problems,
         _regularization_problems,
         _objective_problems,
         _trainer_problems,
@@ -192,6 +193,13 @@ def _loss_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Ite
     elif (task == "regression") != (head == "targets"):
         fix = "set loss=mse" if task == "regression" else "set loss=cross_entropy (or bce for two classes)"
         yield Problem("loss", f"does not fit data={choices.get('data')} (data.task={task})", fix, choices.get("loss"))
+
+
+def _optimizer_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:  # noqa: ARG001
+    optimizer = config["optimizer"]
+    if optimizer.get("nesterov") is True and not optimizer.get("momentum"):
+        rule = "needs a momentum to look ahead along"
+        yield Problem("optimizer.nesterov", rule, "set optimizer.momentum=0.9", value="true")
 
 
 def _regularization_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:

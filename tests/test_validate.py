@@ -237,3 +237,9 @@ def test_an_option_of_a_users_own_may_leave_the_rules_to_ours(tmp_path: Path) ->
     assert compose_and_check(*flags).plan.trainer.max_steps == 3
     assert problems_of(*flags, "trainer.max_steps=0") == ["trainer.max_steps=0: must be at least 1"]
     assert problems_of(*flags, "trainer.max_stps=1")[0].endswith("did you mean trainer.max_steps?")
+
+
+def test_nesterov_needs_momentum() -> None:
+    (line,) = problems_of("optimizer=sgd", "optimizer.nesterov=true", "optimizer.momentum=0")
+    assert line.startswith("optimizer.nesterov=true: needs a momentum")
+    assert problems_of("optimizer=sgd", "optimizer.nesterov=true") == []
