@@ -124,7 +124,7 @@ def refused(override: Override) -> Problem | None:
         return Problem(key, "describes other keys and belongs in a file", "write an option of your own: --config-dir")
     if isinstance(value, Mapping) and key in list_groups():
         return _not_a_name(key, value)
-    if isinstance(value, list) and key in list_groups() and key != "experiment":
+    if isinstance(value, list) and key in list_groups() and (key != "experiment" or not value):
         return Problem(key, "takes one option", f"write {key}={value[0] if value else 'OPTION'}", value)
     return None
 
