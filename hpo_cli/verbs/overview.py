@@ -49,11 +49,13 @@ def _overview(config_dir: Path | None) -> Iterator[Line]:
     yield line(Span("groups", "bold"), "  (group=option; hpo-run --help group=option lists the option's keys)")
     for group in list_groups(config_dir=config_dir):
         yield from _group(group, config_dir)
+    yield line("  when and how many checkpoints: hpo-run --help checkpoint")
     yield line("")
     yield line(Span("flags", "bold"))
     yield line("  --cfg job|hydra|all [--resolve]   print the composed config and stop")
     yield line("  --config-dir DIR                  a folder of your own options: DIR/model/mine.yaml is model=mine")
     yield line("  --config-name NAME                another main config, from DIR")
+    yield line("  --version                         which hpo-run this is")
     yield line("")
     yield line(Span("examples", "bold"))
     width = max(len(command) for command, _ in EXAMPLES)
@@ -91,7 +93,8 @@ def _topic(topic: str, config_dir: Path | None) -> Iterator[Line]:
 
 def _option(option: Option) -> Iterator[Line]:
     yield line(Span(f"{option.group}={option.name}", "bold"), f"  {option.description}")
-    yield from _keys(option, prefix=f"{option.group}.", only=option.keys)
+    prefix = "" if option.group == "experiment" else f"{option.group}."  # an experiment sets words of the whole config
+    yield from _keys(option, prefix=prefix, only=option.keys)
     yield from _shared_keys(option.group, besides=option.keys)
     yield line("")
 
@@ -115,7 +118,7 @@ def _keys(option: Option, *, prefix: str, only: Sequence[str]) -> Iterator[Line]
 
 
 def _key(name: str, value: object, notes: Sequence[str]) -> Line:
-    return line(f"  {f'{name}={shown(value)}':44}", Span("; ".join(note for note in notes if note), "dim"))
+    return line(f"  {f'{name}={shown(value)}':44}  ", Span("; ".join(note for note in notes if note), "dim"))
 
 
 def _rule_words(rule: dict[str, Any]) -> str:
