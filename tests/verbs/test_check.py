@@ -43,7 +43,7 @@ REFUSED = [
     ("model=cnn data=breast_cancer", "model=cnn: needs images"),
     ("loss=bce", "loss=bce: is for two classes, the data has 10"),
     ("model.width=9000000000000000000", "model=mlp: cannot be built"),
-    ("optimizer=sgd optimizer.nesterov=true optimizer.momentum=0", "optimizer=sgd: cannot be built: Nesterov"),
+    ("optimizer=sgd optimizer.nesterov=true optimizer.momentum=0", "optimizer.nesterov=true: needs a momentum"),
     ("optimizer._target_=os.system", "optimizer._target_=os.system: is outside the allowed modules"),
     ("model._target_=builtins.eval", "model._target_=builtins.eval: is outside the allowed modules"),
     ("loss._target_=torch.hub.load", "loss._target_=torch.hub.load: is outside the allowed modules"),
