@@ -18,8 +18,13 @@ VERBS = {
     "show": "what a run is, how it went, and the command that makes it again",
     "curves": "draw the loss and the metric of runs in the terminal",
     "diff": "what differs between two runs: config and results",
+    "explore": "look at the data: classes, features, copies, outliers, samples",
     "check": "build everything and run one batch, save nothing",
-    "test": "evaluate a run's best model on the test split, once",
+    "gradcheck": "compare every gradient of the model and loss with finite differences",
+    "results": "what a run gets right and wrong: classes, confusions, worst mistakes",
+    "average": "average the weights of a run's best checkpoints",
+    "test": "evaluate a run's best model, or an ensemble, on the test split, once",
+    "folds": "mean and deviation over the folds of a cross-validation",
     "completion": "print the completion script of a shell",
 }
 """Verb -> what it does, one line; each lives in `hpo_cli.verbs.<verb>`."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
-Head = Literal["classes", "one", "targets"]
-Task = Literal["classification", "regression"]
+Head = Literal["classes", "one", "targets", "several"]
+Task = Literal["classification", "regression", "several", "language"]
 
 SETTING_FREE = ("name", "tags", "outputs", "checkpoint", "logger", "allow_targets", "plan_id", "choices")
 """Keys that do not change what is learnt; plans that differ in these alone have the same id."""
@@ -18,8 +18,18 @@ SETTING_FREE = ("name", "tags", "outputs", "checkpoint", "logger", "allow_target
 OBJECTIVES: dict[Task, tuple[str, ...]] = {
     "classification": ("val/accuracy", "val/loss"),
     "regression": ("val/loss", "val/mae", "val/r2"),
+    "several": ("val/loss",),
+    "language": ("val/loss", "val/perplexity", "val/accuracy"),
 }
 """Metrics that a run can be judged by; the first is the default."""
+
+HEADS: dict[Task, tuple[Head, ...]] = {
+    "classification": ("classes", "one"),
+    "regression": ("targets",),
+    "several": ("several",),
+    "language": ("classes",),
+}
+"""What the loss of a task may ask of the model."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,9 @@ class DataPlan:
     subset: float
     standardize: bool
     split_seed: int
+    classes: Sequence[str | int] | None
+    folds: int | None
+    fold: int | None
     placement: Literal["auto", "device", "workers"]
     num_workers: int
 
@@ -68,10 +81,15 @@ class Regularization:
     """Everything that holds the weights back, apart from augmentation."""
 
     dropout: float
+    stochastic_depth: float
     weight_decay: float
+    decay: Literal["all", "weights"]
     l1: float
     l2: float
     label_smoothing: float
+    mixup: float
+    cutmix: float
+    ema: float | None
     clip_norm: float | None
     clip_value: float | None
     early_stopping: int | None
@@ -79,9 +97,21 @@ class Regularization:
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """How batches become updates."""
+    """How batches become updates. base_size: the batch size that `lr` is meant for when scale_lr scales it."""
 
     accumulate: int
+    scale_lr: Literal["none", "linear", "sqrt"]
+    base_size: int
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """What training starts from, and which layers it moves. weights: a checkpoint or a run's folder."""
+
+    weights: str | None
+    freeze: int
+    freeze_norm: bool
+    layer_decay: float
 
 
 @dataclass(frozen=True)
@@ -126,12 +156,14 @@ class RunPlan:
     loss: Component
     head: Head
     optimizer: Component
+    lr_decay: float
     schedule: Component
     warmup_steps: int
     augment: Component
     logger: Component
     regularization: Regularization
     batch: BatchPlan
+    finetune: FineTuning
     trainer: TrainerPlan
     checkpoint: CheckpointPlan
     allow_targets: tuple[str, ...]
@@ -180,13 +212,15 @@ def make_plan(config: Mapping[str, Any], *, choices: Mapping[str, str]) -> RunPl
         init=component("init"),
         loss=component("loss", without=("head",)),
         head=config["loss"]["head"],
-        optimizer=component("optimizer", without=("lr", "weight_decay")),
+        optimizer=component("optimizer", without=("lr", "weight_decay", "decay")),
+        lr_decay=config["optimizer"].get("decay", 0.0),
         schedule=component("schedule", without=("warmup_steps",)),
         warmup_steps=config["schedule"]["warmup_steps"],
         augment=component("augment"),
         logger=component("logger"),
         regularization=_section(Regularization, config["regularization"]),
         batch=_section(BatchPlan, config["batch"]),
+        finetune=_section(FineTuning, config["finetune"]),
         trainer=_section(TrainerPlan, config["trainer"]),
         checkpoint=_section(CheckpointPlan, config["checkpoint"]),
         config=config,

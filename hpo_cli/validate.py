@@ -11,9 +11,11 @@ from hpo_cli import rules
 from hpo_cli.errors import ConfigError, Problem, did_you_mean, shown
 from hpo_cli.options import COMPONENT_GROUPS, Option, list_options, main_config
 from hpo_cli.plan import (
+    HEADS,
     OBJECTIVES,
     BatchPlan,
     CheckpointPlan,
+    FineTuning,
     Head,
     Regularization,
     RunPlan,
@@ -25,9 +27,17 @@ from hpo_cli.record.folder import check_name
 RESERVED_AT_TOP = ("rules", "experiment")
 MAY_BE_NOTHING = ("augment", "init", "logger")
 """Groups whose `_target_` may be null: nothing is built then."""
-ALIASED = ("optimizer.lr", "optimizer.weight_decay", "model.dropout", "loss.label_smoothing")
+ALIASED = (
+    "optimizer.lr", "optimizer.weight_decay", "model.dropout", "model.stochastic_depth", "loss.label_smoothing"
+)  # fmt: skip
 """Second names of `lr` and keys of `regularization`, where their values are checked."""
-PLAIN = {"regularization": Regularization, "batch": BatchPlan, "trainer": TrainerPlan, "checkpoint": CheckpointPlan}
+PLAIN = {
+    "regularization": Regularization,
+    "batch": BatchPlan,
+    "finetune": FineTuning,
+    "trainer": TrainerPlan,
+    "checkpoint": CheckpointPlan,
+}
 """Sections that nothing is built from: their keys are these records' fields."""
 
 
@@ -159,7 +169,6 @@ def unknown_key(group: str, key: str, known: Known) -> Problem:
 def _cross_field_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> list[Problem]:
     checks = (
         _name_problems,
-        _augment_problems,
         _loss_problems,
         _optimizer_problems,
         _regularization_problems,
@@ -179,20 +188,22 @@ def _name_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Ite
         yield Problem("outputs", "must be a folder", "leave it out, or unset HPO_RUN_OUTPUTS", config["outputs"])
 
 
-def _augment_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:
-    if config["augment"].get("_target_") is not None:
-        yield Problem(
-            "augment", "no augmentation is applied by this version", "set augment=none", choices.get("augment")
-        )
-
-
 def _loss_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:
     task, head = config["data"]["task"], config["loss"].get("head")
     if head not in get_args(Head):
         yield Problem("loss.head", f"must be one of {', '.join(get_args(Head))}", "mend the loss", head)
-    elif (task == "regression") != (head == "targets"):
-        fix = "set loss=mse" if task == "regression" else "set loss=cross_entropy (or bce for two classes)"
-        yield Problem("loss", f"does not fit data={choices.get('data')} (data.task={task})", fix, choices.get("loss"))
+    elif head not in HEADS[task]:
+        yield Problem(
+            "loss", f"does not fit data={choices.get('data')} (data.task={task})", _LOSS_FOR[task], choices.get("loss")
+        )
+
+
+_LOSS_FOR = {
+    "regression": "set loss=mse",
+    "classification": "set loss=cross_entropy (or bce for two classes)",
+    "several": "set loss=multi_task",
+    "language": "set loss=cross_entropy",
+}
 
 
 def _optimizer_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:  # noqa: ARG001
@@ -204,7 +215,12 @@ def _optimizer_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -
 
 def _regularization_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:
     reg = config["regularization"]
-    homes = {"dropout": "model", "label_smoothing": "loss", "weight_decay": "optimizer"}
+    homes = {
+        "dropout": "model",
+        "stochastic_depth": "model",
+        "label_smoothing": "loss",
+        "weight_decay": "optimizer",
+    }
     for key, group in homes.items():
         if reg[key] > 0 and key not in config[group]:
             yield Problem(
@@ -213,6 +229,9 @@ def _regularization_problems(config: Mapping[str, Any], choices: Mapping[str, st
                 f"set it to 0 or choose another {group}",
                 reg[key],
             )
+    if config["data"]["task"] == "language" and (reg["mixup"] or reg["cutmix"]):
+        key = "mixup" if reg["mixup"] else "cutmix"
+        yield Problem(f"regularization.{key}", "tokens cannot be mixed", "set it to 0", reg[key])
     if reg["clip_norm"] is not None and reg["clip_value"] is not None:
         yield Problem("regularization.clip_value", "clip_norm is set too", "choose one of them", reg["clip_value"])
 

@@ -16,12 +16,13 @@ from hpo_cli.plan import Component
 _OURS = "hpo_cli.components."
 ALLOWED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "data": tuple(f"{_OURS}data.{module}." for module in ("bundled", "idx", "mnist1d", "tables")),
+        "data": tuple(f"{_OURS}data.{module}." for module in ("bundled", "cifar", "idx", "images", "mnist1d", "tables", "text")),
         "model": (f"{_OURS}models.", "torch.nn."),
         "init": (f"{_OURS}init.",),
-        "optimizer": ("torch.optim.",),
+        "optimizer": ("torch.optim.", f"{_OURS}optimizers."),
         "schedule": (f"{_OURS}schedules.",),
         "loss": (f"{_OURS}losses.", "torch.nn."),
+        "augment": (f"{_OURS}augment.",),
         "logger": ("pytorch_lightning.loggers.",),
     }
 )

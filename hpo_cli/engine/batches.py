@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from hpo_cli.components.data.arrays import Split
+from hpo_cli.components.data.streams import stream_order
 from hpo_cli.engine.randomness import epoch_order
 from hpo_cli.plan import RunPlan
 
@@ -35,6 +36,30 @@ class Shard:
         return slice(self.rank, None, self.world) if self.rank < size else slice(0, 1)
 
 
+class Order(Protocol):
+    """In which order an epoch visits the samples."""
+
+    def __call__(self, num_samples: int, *, epoch: int, batch_size: int) -> torch.Tensor:
+        """int64 indices on the CPU, each sample once; the same for equal arguments."""
+
+
+def shuffled(seed: int) -> Order:
+    """Another random order each epoch, a function of the seed."""
+    return lambda num_samples, *, epoch, batch_size: epoch_order(num_samples, seed=seed, epoch=epoch)  # noqa: ARG005
+
+
+def streamed() -> Order:
+    """A text's own order, read in as many places at once as a batch has samples."""
+    return lambda num_samples, *, epoch, batch_size: torch.from_numpy(  # noqa: ARG005
+        stream_order(num_samples, batch_size=batch_size)
+    )
+
+
+def order_of(plan: RunPlan) -> Order:
+    """The order that suits the plan's data."""
+    return streamed() if plan.data.task == "language" else shuffled(plan.seed)
+
+
 class BatchSource(Protocol):
     """A training split that can be walked from any place."""
 
@@ -47,14 +72,14 @@ class BatchSource(Protocol):
 class DeviceBatches:
     """The whole split on the device."""
 
-    def __init__(self, split: Pair, *, seed: int, shard: Shard) -> None:
+    def __init__(self, split: Pair, *, order: Order, shard: Shard) -> None:
         self._x, self._y = split
-        self._seed, self._shard = seed, shard
+        self._order, self._shard = order, shard
         self.num_samples = len(self._x)
 
     def batches(self, epoch: int, *, start: int, batch_size: int) -> Iterator[Pair]:
         """See BatchSource."""
-        order = epoch_order(self.num_samples, seed=self._seed, epoch=epoch)[start:].to(self._x.device)
+        order = self._order(self.num_samples, epoch=epoch, batch_size=batch_size)[start:].to(self._x.device)
         sample_bytes = max(1, self._x[0].numel() * self._x.element_size())
         rows = max(1, GATHER_BYTES // sample_bytes // batch_size) * batch_size
         for piece in order.split(rows):
@@ -71,8 +96,8 @@ class DeviceBatches:
 class WorkerBatches:
     """The split stays in host memory; worker processes gather the batches ahead of the device."""
 
-    def __init__(self, split: Pair, *, seed: int, shard: Shard, device: torch.device, num_workers: int) -> None:
-        self._seed, self._shard, self._device = seed, shard, device
+    def __init__(self, split: Pair, *, order: Order, shard: Shard, device: torch.device, num_workers: int) -> None:
+        self._order, self._shard, self._device = order, shard, device
         self.num_samples = len(split[0])
         self._pieces = _Pieces()
         self._loader = DataLoader(
@@ -87,7 +112,7 @@ class WorkerBatches:
 
     def batches(self, epoch: int, *, start: int, batch_size: int) -> Iterator[Pair]:
         """See BatchSource."""
-        order = epoch_order(self.num_samples, seed=self._seed, epoch=epoch)[start:]
+        order = self._order(self.num_samples, epoch=epoch, batch_size=batch_size)[start:]
         self._pieces.batches = [batch[self._shard.rows(len(batch))] for batch in order.split(batch_size)]
         for x, y in self._loader:
             yield x.to(self._device, non_blocking=True), y.to(self._device, non_blocking=True)
@@ -123,19 +148,20 @@ def dtype_of(plan: RunPlan) -> torch.dtype:
 
 
 def tensors(split: Split, *, device: torch.device, dtype: torch.dtype) -> Pair:
-    """A split's arrays as tensors on `device`; x (and y of a regression) in `dtype`."""
+    """A split's arrays as tensors on `device`; numbers in `dtype`, classes and tokens as they are."""
     x, y = torch.from_numpy(split.x), torch.from_numpy(split.y)
-    return x.to(device, dtype), (y.to(device, dtype) if y.is_floating_point() else y.to(device))
+    x, y = (t.to(device, dtype) if t.is_floating_point() else t.to(device) for t in (x, y))
+    return x, y
 
 
 def source(
-    split: Split, *, seed: int, shard: Shard, device: torch.device, dtype: torch.dtype, placement: str, num_workers: int
+    split: Split, *, order: Order, shard: Shard, device: torch.device, dtype: torch.dtype, placement: str, num_workers: int
 ) -> BatchSource:
     """The batch source for `data.placement`: device, workers, or auto (device when the split fits)."""
     if placement == "device" or (placement == "auto" and _fits(split, device)):
-        return DeviceBatches(tensors(split, device=device, dtype=dtype), seed=seed, shard=shard)
+        return DeviceBatches(tensors(split, device=device, dtype=dtype), order=order, shard=shard)
     host = tensors(split, device=torch.device("cpu"), dtype=dtype)
-    return WorkerBatches(host, seed=seed, shard=shard, device=device, num_workers=num_workers)
+    return WorkerBatches(host, order=order, shard=shard, device=device, num_workers=num_workers)
 
 
 def _fits(split: Split, device: torch.device) -> bool:

@@ -5,17 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from hpo_cli.engine import checkpoints
 from hpo_cli.engine.backend import Backend
-from hpo_cli.engine.batches import dtype_of, tensors
-from hpo_cli.engine.evaluation import evaluate
-from hpo_cli.engine.system import build_system, load_splits
-from hpo_cli.errors import UserError
+from hpo_cli.engine.evaluation import judge
+from hpo_cli.engine.saved import Saved, load_saved
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
-from hpo_cli.record.folder import CHECKPOINTS
 
 
 @dataclass(frozen=True)
@@ -27,30 +21,15 @@ class Examination:
     step: int
 
 
-def examine(folder: Path, plan: RunPlan) -> Examination:
-    """Evaluate the best checkpoint of a run and its plan on the test split; note it in the ledger."""
-    path = best_checkpoint(folder)
-    torch.set_num_threads(plan.trainer.threads or 1)
-    splits = load_splits(plan.data, allow=plan.allow_targets)
-    system = build_system(plan, splits.spec)
-    state = checkpoints.load(path)
-    system.model.load_state_dict(state["model"])
-    dtype = dtype_of(plan)
-    system.model.to(dtype)
-    test = tensors(splits.test, device=torch.device("cpu"), dtype=dtype)
-    metrics = {f"test/{name}": value for name, value in evaluate(system, test, backend=Backend()).items()}
-    step = state["step"] if "step" in state else state["position"]["step"]
-    checkpoint = str(path.relative_to(folder))
-    ledger.append(folder, "tested", step=step, split="test", metrics=metrics, checkpoint=checkpoint)
-    return Examination(metrics, checkpoint, step)
+def examine(folder: Path, plan: RunPlan, *, path: Path | None = None) -> Examination:
+    """Evaluate a run's best checkpoint, or that in `path`, on the test split; note it in the ledger."""
+    return examine_saved(load_saved(folder, plan, path=path))
 
 
-def best_checkpoint(folder: Path) -> Path:
-    """The newest file of best weights, or of any weights when none are marked best."""
-    files = sorted((folder / CHECKPOINTS).glob("best-*.pt")) or sorted((folder / CHECKPOINTS).glob("step-*.pt"))
-    if not files:
-        why = (
-            "the run ended before its first checkpoint (checkpoint.every_minutes), or kept none (checkpoint.keep_best)"
-        )
-        raise UserError(f"{folder}: no checkpoint to test; {why}")
-    return files[-1]
+def examine_saved(saved: Saved) -> Examination:
+    """Evaluate a run on the test split and note it in its ledger."""
+    found = judge(saved.system, saved.part("test"), backend=Backend())
+    metrics = {f"test/{name}": value for name, value in found.items()}
+    noted = {"split": "test", "metrics": metrics, "checkpoint": saved.checkpoint}
+    ledger.append(saved.folder, "tested", step=saved.step, **noted)
+    return Examination(metrics, saved.checkpoint, saved.step)

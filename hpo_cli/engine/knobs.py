@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hpo_cli.components.dropout import StochasticDepth
 from hpo_cli.engine.system import System
 
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
@@ -36,24 +37,53 @@ def _setting(name: str) -> Knob:
 
 
 def _optimizer(name: str) -> Knob:
+    """A number of the optimizer's: of all parameter groups that have it."""
+
     def write(system: System, value: Any) -> None:
-        for group in system.optimizer.param_groups:
+        for group in _groups_with(system, name):
             group[name] = tuple(value) if isinstance(value, list) else value
 
     def read(system: System) -> Any:
-        value = system.optimizer.param_groups[0][name]
+        value = _groups_with(system, name)[0][name]
         return list(value) if isinstance(value, tuple) else value
 
-    return Knob(get=read, set=write, present=lambda system: name in system.optimizer.param_groups[0])
+    return Knob(get=read, set=write, present=lambda system: bool(_groups_with(system, name)))
+
+
+def _groups_with(system: System, name: str) -> list[dict[str, Any]]:
+    groups = [group for group in system.optimizer.param_groups if name in group]
+    return [group for group in groups if group.get("decayed", True)] if name == "weight_decay" else groups
+
+
+_GROUP_MOMENTUM, _GROUP_BETAS = _optimizer("momentum"), _optimizer("betas")
+
+
+def _get_momentum(system: System) -> float:
+    moved = system.settings.momentum
+    return float(_GROUP_MOMENTUM.get(system)) if moved is None else moved
 
 
 def _set_momentum(system: System, value: float) -> None:
     """Torch's RMSprop makes its buffer with the rest of its state alone: a momentum that was 0 so far has none."""
     optimizer = system.optimizer
-    for group in optimizer.param_groups:
-        group["momentum"] = value
+    _GROUP_MOMENTUM.set(system, value)
+    if system.settings.momentum is not None:
+        system.settings.momentum = value
     for state in optimizer.state.values() if isinstance(optimizer, torch.optim.RMSprop) and value else ():
         state.setdefault("momentum_buffer", torch.zeros_like(state["square_avg"]))
+
+
+def _get_betas(system: System) -> list[float]:
+    """With the first one as it was set, where a schedule moves it."""
+    first, *others = _GROUP_BETAS.get(system)
+    moved = None if _GROUP_MOMENTUM.present(system) else system.settings.momentum
+    return [first if moved is None else moved, *others]
+
+
+def _set_betas(system: System, value: list[float]) -> None:
+    _GROUP_BETAS.set(system, value)
+    if system.settings.momentum is not None and not _GROUP_MOMENTUM.present(system):
+        system.settings.momentum = value[0]
 
 
 def _dropout_layers(system: System) -> list[Any]:
@@ -63,6 +93,15 @@ def _dropout_layers(system: System) -> list[Any]:
 def _set_dropout(system: System, value: float) -> None:
     for layer in _dropout_layers(system):
         layer.p = value
+
+
+def _branches(system: System) -> list[StochasticDepth]:
+    return [layer for layer in system.model.modules() if isinstance(layer, StochasticDepth)]
+
+
+def _set_stochastic_depth(system: System, value: float) -> None:
+    for branch in _branches(system):
+        branch.p = value
 
 
 def _criterion(name: str) -> Knob:
@@ -80,11 +119,15 @@ HOT: Mapping[str, Knob] = MappingProxyType(
         "epochs": _setting("epochs"),
         "batch.accumulate": _setting("accumulate"),
         "schedule.warmup_steps": _setting("warmup_steps"),
-        "optimizer.momentum": replace(_optimizer("momentum"), set=_set_momentum),
-        "optimizer.betas": _optimizer("betas"),
+        "optimizer.decay": _setting("lr_decay"),
+        "optimizer.momentum": replace(_GROUP_MOMENTUM, get=_get_momentum, set=_set_momentum),
+        "optimizer.betas": replace(_GROUP_BETAS, get=_get_betas, set=_set_betas),
         "optimizer.alpha": _optimizer("alpha"),
         "optimizer.eps": _optimizer("eps"),
         "regularization.weight_decay": _optimizer("weight_decay"),
+        "regularization.mixup": _setting("mixup"),
+        "regularization.cutmix": _setting("cutmix"),
+        "regularization.ema": _setting("ema"),
         "regularization.l1": _setting("l1"),
         "regularization.l2": _setting("l2"),
         "regularization.clip_norm": _setting("clip_norm"),
@@ -93,6 +136,11 @@ HOT: Mapping[str, Knob] = MappingProxyType(
             get=lambda system: _dropout_layers(system)[0].p,
             set=_set_dropout,
             present=lambda system: bool(_dropout_layers(system)),
+        ),
+        "regularization.stochastic_depth": Knob(
+            get=lambda system: _branches(system)[0].p,
+            set=_set_stochastic_depth,
+            present=lambda system: bool(_branches(system)),
         ),
         "regularization.label_smoothing": _criterion("label_smoothing"),
     }

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 
 from hpo_cli.components.metrics import metric_sums
+from hpo_cli.engine.averaging import WeightAverage
 from hpo_cli.engine.batches import BatchSource, Pair
 from hpo_cli.engine.evaluation import evaluate
 from hpo_cli.engine.knobs import read_knobs, set_knobs
@@ -61,6 +62,7 @@ class TrainingLoop:
         self._steps: list[int] = []  # the update that each of them belonged to
         self._batches: Iterator[Pair] | None = None
         self._batch_size = 0  # of self._batches
+        self._outputs_per_sample = self.system.num_outputs * self.system.measure.targets_per_sample
         self._checkpoint_at = self._next_checkpoint()
         self._report_at = 0.0
 
@@ -72,7 +74,7 @@ class TrainingLoop:
 
     def begin(self) -> None:
         """Announce the start."""
-        self.system.model.train()
+        self.system.train()
         self._reporter.started(self.horizon)
 
     def advance(self, num_steps: int, stop: StopFlag) -> None:
@@ -96,17 +98,19 @@ class TrainingLoop:
         if self._batches is None or self._batch_size != settings.batch_size:
             self._batch_size = settings.batch_size
             self._batches = self._train.batches(position.epoch, start=position.sample, batch_size=self._batch_size)
+            if position.sample == 0:
+                self.system.reset_carried()
         begin = position.sample
         batches = list(itertools.islice(self._batches, settings.accumulate))
         left = horizon.num_samples - begin
         sizes = [min(settings.batch_size, left - i * settings.batch_size) for i in range(len(batches))]
-        lr = self.stepper.learning_rate(position.step, horizon.total_steps)
-        self.stepper.update(batches, lr=lr, place=(position.epoch, begin), sizes=sizes)
+        rates = self.stepper.rates(position.step, horizon)
+        self.stepper.update(batches, rates=rates, place=(position.epoch, begin), sizes=sizes)
         position.step += 1
         self._sizes.extend(sizes)
         self._steps.extend([position.step] * len(sizes))
         position.sample += sum(sizes)
-        self._after_step(horizon, lr)
+        self._after_step(horizon, rates.lr)
 
     def _after_step(self, horizon: Horizon, lr: float) -> None:
         position = self.position
@@ -116,7 +120,7 @@ class TrainingLoop:
             self._end_epoch(lr, last=last, whole=epoch_over)
         elif position.step % self.plan.trainer.log_every_steps == 0:
             self._log_step(lr)
-        elif sum(self._sizes) * self.system.num_outputs > FLUSH_ELEMENTS:
+        elif sum(self._sizes) * self._outputs_per_sample > FLUSH_ELEMENTS:
             self._collect()
         now = time.monotonic()
         if self._checkpoint_due(now):
@@ -132,20 +136,25 @@ class TrainingLoop:
 
     def _end_epoch(self, lr: float, *, last: bool, whole: bool) -> None:
         self._collect()
-        self.stepper.backend.share_buffers(self.system.model)
-        measured = evaluate(self.system, self._val, backend=self.stepper.backend)
-        train = {f"train/{name}": value for name, value in self._epoch_sums.metrics(self.system.head).items()}
-        self.metrics = {**train, **{f"val/{name}": value for name, value in measured.items()}}
-        self._write({**self.metrics, "lr": lr})
-        if not math.isfinite(measured["loss"]):
-            self._fail("val/loss", measured["loss"], self.position.step)
-        self._judge()
+        for module in (self.system.model, self.system.criterion):
+            self.stepper.backend.share_buffers(module)
+        with self.system.evaluating():
+            self._validate(lr)
         self._window, self._epoch_sums = TrainSums(), TrainSums()
         if whole:
             self.position.epoch += 1
             self.position.sample = 0
             self._batches = None
         self.finished = self.finished or last
+
+    def _validate(self, lr: float) -> None:
+        measured = evaluate(self.system, self._val, backend=self.stepper.backend)
+        train = {f"train/{name}": value for name, value in self._epoch_sums.metrics(self.system.measure).items()}
+        self.metrics = {**train, **{f"val/{name}": value for name, value in measured.items()}}
+        self._write({**self.metrics, "lr": lr})
+        if not math.isfinite(measured["loss"]):
+            self._fail("val/loss", measured["loss"], self.position.step)
+        self._judge()
 
     def _write(self, metrics: Mapping[str, float]) -> None:
         row = {"step": self.position.step, "epoch": self.position.epoch + 1, **metrics}
@@ -163,6 +172,8 @@ class TrainingLoop:
         self._stale_epochs = 0 if improved else self._stale_epochs + 1
         if improved:
             self._recorder.improved(step, self.system.model.state_dict())
+        if objective.name in self.metrics:
+            self.system.schedule.observe(self.metrics[objective.name], mode=objective.mode)
         patience = self.plan.regularization.early_stopping
         if patience is not None and self._stale_epochs >= patience:
             self.finished = self.stopped_early = True
@@ -193,13 +204,13 @@ class TrainingLoop:
         return values
 
     def _correct_over_processes(self) -> float:
-        """How many samples since the last collection were classified right; 0 for a regression."""
+        """How many targets since the last collection were classified right; 0 without an accuracy."""
         stepper = self.stepper
-        if self.system.head == "targets":
+        if not self.system.measure.has_accuracy:
             return 0.0
         if stepper.outputs:
             outputs, targets = torch.cat(stepper.outputs), torch.cat(stepper.targets)
-            sums = metric_sums(outputs, targets, head=self.system.head)
+            sums = metric_sums(outputs, targets, measure=self.system.measure)
         else:  # this process had none of the rows
             sums = torch.zeros(2, dtype=torch.float64, device=stepper.backend.device)
         return float(stepper.backend.sum_over_processes(sums)[1].item())
@@ -212,7 +223,7 @@ class TrainingLoop:
             self._recorder.row({**row, "train/loss": self._window.loss()})
 
     def _fail(self, name: str, loss: float, step: int) -> None:
-        lr = self.stepper.learning_rate(step - 1, self.horizon.total_steps)
+        lr = self.stepper.rates(step - 1, self.horizon).lr
         raise RunFailedError(
             f"{name} is {loss} at step {step} (epoch {self.position.epoch + 1}, lr {lr:.3g}): "
             f"lower lr, or set regularization.clip_norm=1"
@@ -242,7 +253,11 @@ class TrainingLoop:
             "position": vars(self.position).copy(),
             "finished": self.finished,
             "model": self.system.model.state_dict(),
+            "criterion": self.system.criterion.state_dict(),
+            "average": self.system.average.state() if self.system.average is not None else None,
+            "carried": {name: module.carried() for name, module in self.system.carriers.items()},
             "optimizer": self.system.optimizer.state_dict(),
+            "schedule": self.system.schedule.state(),
             "scaler": scaler.state_dict() if scaler is not None else None,
             "knobs": read_knobs(self.system),
             "metrics": dict(self.metrics),
@@ -254,7 +269,15 @@ class TrainingLoop:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a state that `state` gave."""
-        self.system.model.load_state_dict(state["model"])
+        system = self.system
+        system.model.load_state_dict(state["model"])
+        system.criterion.load_state_dict(state["criterion"])
+        if state["average"] is not None:
+            system.average = WeightAverage(system.model)
+            system.average.restore(state["average"])
+        for name, module in system.carriers.items():
+            module.carry(state["carried"][name])
+        system.schedule.restore(state["schedule"])
         self.system.optimizer.load_state_dict(state["optimizer"])
         if self.stepper.backend.scaler is not None and state["scaler"] is not None:
             self.stepper.backend.scaler.load_state_dict(state["scaler"])

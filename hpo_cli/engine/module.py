@@ -38,7 +38,7 @@ class LightningRun(pl.LightningModule):
     def __init__(self, system: System, *, make_loop: Callable[[Backend], TrainingLoop], stop: StopFlag) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.model, self.criterion = system.model, system.criterion
+        self.model, self.criterion, self.augment = system.model, system.criterion, system.augment
         self._system, self._make_loop, self._stop = system, make_loop, stop
         self.loop: TrainingLoop | None = None
 

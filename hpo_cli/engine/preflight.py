@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hpo_cli.components.data.arrays import Splits
+from hpo_cli.components.dropout import StochasticDepth
 from hpo_cli.engine.batches import Shard
 from hpo_cli.engine.knobs import DROPOUT
 from hpo_cli.engine.progress import Horizon, Position
@@ -59,14 +60,15 @@ def _check_model(plan: RunPlan, system: System) -> None:
     system.model.eval()
     try:
         with torch.no_grad():
-            outputs = system.model(torch.zeros(2, *system.spec.input_shape))
+            outputs = system.model(system.zeros(2))
     except UserError:
         raise
     except Exception as error:
         rule = f"fails on samples of shape {list(system.spec.input_shape)}: {type(error).__name__}: {error}"
         raise ConfigError("model", option, rule=rule, fix="HYDRA_FULL_ERROR=1 shows where") from error
     system.model.train(training)
-    wanted, found = [2, system.num_outputs], list(getattr(outputs, "shape", ()))
+    positions = [system.measure.positions] if system.measure.positions is not None else []
+    wanted, found = [2, system.num_outputs, *positions], list(getattr(outputs, "shape", ()))
     if found != wanted:
         rule = f"gives outputs of shape {found} for two samples, the loss needs {wanted}"
         raise ConfigError("model", option, rule=rule, fix="its last layer must have `num_outputs` outputs")
@@ -97,10 +99,13 @@ def _batch_norm_problems(plan: RunPlan, system: System, num_samples: int) -> Ite
 
 
 def _dropout_problems(plan: RunPlan, system: System) -> Iterator[Problem]:
-    rate = plan.regularization.dropout
-    if rate and not any(isinstance(layer, DROPOUT) for layer in system.model.modules()):
-        rule = f"this model={plan.model.option} has no place for it"
-        yield Problem("regularization.dropout", rule, "set it to 0, or give the model hidden layers", rate)
+    reg, layers = plan.regularization, list(system.model.modules())
+    rule = f"this model={plan.model.option} has no place for it"
+    if reg.dropout and not any(isinstance(layer, DROPOUT) for layer in layers):
+        yield Problem("regularization.dropout", rule, "set it to 0, or give the model hidden layers", reg.dropout)
+    if reg.stochastic_depth and not any(isinstance(layer, StochasticDepth) for layer in layers):
+        key = "regularization.stochastic_depth"
+        yield Problem(key, rule, "set it to 0, or choose a residual network", reg.stochastic_depth)
 
 
 def _device_problems(plan: RunPlan) -> Iterator[Problem]:
@@ -132,7 +137,8 @@ def step_flops(system: System, batch_size: int) -> float:
 
 def _batch_norm_positions(system: System) -> set[int]:
     """How many numbers of one sample each batch norm takes together."""
-    return {math.prod(shape[2:]) for _, shape in _output_shapes(system, (_BatchNorm,))}
+    norms = _output_shapes(system, (_BatchNorm,))
+    return {math.prod(shape[2:]) for norm, shape in norms if norm not in system.frozen_norms}
 
 
 def _output_shapes(system: System, kinds: tuple[type[nn.Module], ...]) -> list[tuple[nn.Module, torch.Size]]:
@@ -146,8 +152,9 @@ def _output_shapes(system: System, kinds: tuple[type[nn.Module], ...]) -> list[t
     training = system.model.training
     system.model.eval()
     with torch.no_grad():
-        system.model(torch.zeros(1, *system.spec.input_shape))
+        system.model(system.zeros(1))
     system.model.train(training)
+    system.reset_carried()
     for handle in handles:
         handle.remove()
     return found

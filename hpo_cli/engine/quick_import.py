@@ -2,7 +2,9 @@
 
 Measured by `scripts/bench_start.py`. Two things are kept out:
 
-- scipy and matplotlib, which torchmetrics imports wherever they are installed, for metrics and plots that nobody draws;
+- scipy, matplotlib and torchvision, which torchmetrics imports wherever they are installed, for metrics and plots that
+  nobody asks for (and beside another build of torch torchvision cannot be imported at all, see
+  `hpo_cli.components.torchvision_ops`);
 - `torch._dynamo`, which Lightning imports for one class name and torch.optim for two functions that do nothing outside
   of `torch.compile`. The first use of anything else in it (torch.compile itself) imports it for good.
 """
@@ -22,7 +24,7 @@ from typing import Any
 
 import torch
 
-UNUSED = ("scipy", "matplotlib")
+UNUSED = ("scipy", "matplotlib", "torchvision")
 _NAME = "torch._dynamo"
 
 

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
-from hpo_cli.components.schedules import warmed_up
+from hpo_cli.components.mixing import Mixed, mix
+from hpo_cli.components.schedules import Factors
+from hpo_cli.engine.averaging import WeightAverage
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.batches import Pair
+from hpo_cli.engine.progress import Horizon
 from hpo_cli.engine.randomness import STEP, derive, seed_everywhere
 from hpo_cli.engine.system import System
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a step moves with. momentum: None where the schedule leaves it alone."""
+
+    lr: float
+    momentum: float | None = None
+
+
+def set_momentum(group: dict[str, Any], value: float) -> None:
+    """Set a parameter group's momentum, or its first beta; a group that has neither has none to set."""
+    if "betas" in group:
+        group["betas"] = (value, *group["betas"][1:])
+    elif "momentum" in group:
+        group["momentum"] = value
 
 
 class Stepper:
@@ -33,45 +55,78 @@ class Stepper:
         self.outputs: list[torch.Tensor] = []
         self.targets: list[torch.Tensor] = []
 
-    def learning_rate(self, step: int, total_steps: int) -> float:
-        """The learning rate of optimizer step `step` (from 0): the knob times the schedule's factor."""
-        settings = self.system.settings
-        factor = warmed_up(
-            step, schedule=self.system.schedule, total_steps=total_steps, warmup_steps=settings.warmup_steps
-        )
-        return settings.lr * factor
+    def rates(self, step: int, horizon: Horizon) -> Rates:
+        """Learning rate and momentum of optimizer step `step` (from 0): the knobs times the schedule's factors.
 
-    def update(self, batches: Sequence[Pair], *, lr: float, place: tuple[int, int], sizes: Sequence[int]) -> None:
+        The rate is also divided by 1 + decay * step (Keras' time-based decay) and scaled with the batch of an update:
+        linearly (Goyal et al. 2017, arXiv:1706.02677) or by the square root (Krizhevsky 2014, arXiv:1404.5997).
+        """
+        settings = self.system.settings
+        factors: Factors = self.system.schedule.factors(
+            step,
+            total_steps=horizon.total_steps,
+            warmup_steps=settings.warmup_steps,
+            steps_per_epoch=horizon.steps_per_epoch,
+        )
+        lr = settings.lr * factors.lr
+        if settings.lr_decay:
+            lr /= 1.0 + settings.lr_decay * step
+        if settings.scale_lr != "none":
+            times = settings.batch_size * settings.accumulate / settings.base_size
+            lr *= times if settings.scale_lr == "linear" else math.sqrt(times)
+        return Rates(lr, None if settings.momentum is None else settings.momentum * factors.momentum)
+
+    def update(
+        self, batches: Sequence[Pair], *, rates: Rates, place: tuple[int, int], sizes: Sequence[int]
+    ) -> None:
         """One update from the mean gradient over all samples of `batches`, as one large batch would give it.
 
         place: (epoch, first sample), seeds the step's randomness.   sizes: samples of each batch over all processes.
         """
-        optimizer = self.system.optimizer
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+        system = self.system
+        for group in system.optimizer.param_groups:
+            group["lr"] = rates.lr * group.get("lr_scale", 1.0)
+            if rates.momentum is not None:
+                set_momentum(group, rates.momentum)
         seed_everywhere(derive(self._seed, STEP, *place, self.backend.shard.rank))
         shard, total = self.backend.shard, sum(sizes)
         for (x, y), size in zip(batches, sizes, strict=True):
             self._accumulate(x, y, share=shard.count(size) * shard.world / total)
-        self._apply(optimizer)
+        self._apply(system.optimizer)
+        if system.settings.ema is not None:
+            system.average = system.average or WeightAverage(system.model)
+            system.average.update(system.settings.ema)
 
     def forget(self) -> None:
         """Drop what the steps gathered."""
         self.losses, self.outputs, self.targets = [], [], []
 
     def loss_of(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """The loss of a batch with its penalties, as training sees it; gathers nothing."""
+        """The loss of a batch with its penalties, as training sees it, but not mixed; gathers nothing."""
         with self.backend.forward_context():
-            return self._penalised(self.system.criterion(self._forward(x), y))
+            return self._penalised(self.system.loss(self._forward(self._augmented(x)), y))
+
+    def _augmented(self, x: torch.Tensor) -> torch.Tensor:
+        if self.system.augment is None:
+            return x
+        with torch.no_grad():
+            augmented: torch.Tensor = self.system.augment(x)
+        return augmented
+
+    def _mixed(self, x: torch.Tensor) -> Mixed | None:
+        settings = self.system.settings
+        if not (settings.mixup or settings.cutmix):
+            return None
+        return mix(x, mixup=settings.mixup, cutmix=settings.cutmix)
 
     def _accumulate(self, x: torch.Tensor, y: torch.Tensor, *, share: float) -> None:
+        x = self._augmented(x)
+        mixed = self._mixed(x)
         if self._plain:
-            outputs = self._forward(x)
-            loss = self.system.criterion(outputs, y)
+            outputs, loss = self._outputs_and_loss(x, y, mixed)
         else:
             with self.backend.forward_context():
-                outputs = self._forward(x)
-                loss = self.system.criterion(outputs, y)
+                outputs, loss = self._outputs_and_loss(x, y, mixed)
         self.losses.append(loss.detach())
         if share:
             self.outputs.append(outputs.detach())
@@ -81,6 +136,16 @@ class Stepper:
         if self.backend.scaler is not None and self.backend.backward is None:  # else the strategy scales
             total = self.backend.scaler.scale(total)
         (self.backend.backward or torch.Tensor.backward)(total)
+
+    def _outputs_and_loss(
+        self, x: torch.Tensor, y: torch.Tensor, mixed: Mixed | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if mixed is None:
+            outputs = self._forward(x)
+            return outputs, self.system.loss(outputs, y)
+        outputs = self._forward(mixed.x)
+        own, other = self.system.loss(outputs, y), self.system.loss(outputs, y[mixed.order])
+        return outputs, mixed.share * own + (1.0 - mixed.share) * other
 
     def _penalised(self, loss: torch.Tensor) -> torch.Tensor:
         l1, l2 = self.system.settings.l1, self.system.settings.l2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpo_cli.plan import Head
+from hpo_cli.components.metrics import Measure
 
 
 @dataclass
@@ -17,7 +17,7 @@ class TrainSums:
     correct: float = 0.0
 
     def add(self, losses: Sequence[float], sizes: Sequence[int], correct: float) -> None:
-        """Add batches with these mean losses and sizes, of whose samples `correct` were classified right."""
+        """Add batches with these mean losses and sizes, of whose targets `correct` were classified right."""
         for loss, size in zip(losses, sizes, strict=True):
             self.loss_times_size += loss * size
         self.samples += sum(sizes)
@@ -27,7 +27,9 @@ class TrainSums:
         """The mean loss a sample."""
         return self.loss_times_size / self.samples
 
-    def metrics(self, head: Head) -> dict[str, float]:
-        """`loss`, and `accuracy` for classes."""
+    def metrics(self, measure: Measure) -> dict[str, float]:
+        """`loss`, and `accuracy` where the task has one."""
         found = {"loss": self.loss()}
-        return found if head == "targets" else {**found, "accuracy": self.correct / self.samples}
+        if not measure.has_accuracy:
+            return found
+        return {**found, "accuracy": self.correct / (self.samples * measure.targets_per_sample)}

@@ -13,7 +13,7 @@ import torch
 from hpo_cli.components.build import build
 from hpo_cli.components.data.arrays import Splits
 from hpo_cli.engine.backend import Backend
-from hpo_cli.engine.batches import DeviceBatches, dtype_of, source, tensors
+from hpo_cli.engine.batches import DeviceBatches, dtype_of, order_of, source, tensors
 from hpo_cli.engine.checkpoints import State, weights_sha256
 from hpo_cli.engine.lightning import MisconfigurationException, pl
 from hpo_cli.engine.loop import Recorder, TrainingLoop
@@ -28,6 +28,7 @@ from hpo_cli.engine.system import System, build_system, check_components, load_s
 from hpo_cli.errors import ConfigError
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
+from hpo_cli.record.flat import flatten_plan
 
 
 class Training:
@@ -40,7 +41,7 @@ class Training:
         check_components(plan)
         make_logger(plan, Path())
         self.splits: Splits = load_splits(plan.data, allow=plan.allow_targets)
-        self.system: System = build_system(plan, self.splits.spec)
+        self.system: System = build_system(plan, self.splits)
         check_fit(plan, self.system, self.splits)
         self.threads = choose_threads(plan, self.system, cores=_cores())
         torch.set_num_threads(self.threads)
@@ -104,7 +105,7 @@ class Training:
         plan, dtype = self.plan, dtype_of(self.plan)
         train = source(
             self.splits.train,
-            seed=plan.seed,
+            order=order_of(plan),
             shard=backend.shard,
             device=backend.device,
             dtype=dtype,
@@ -114,7 +115,7 @@ class Training:
         home = backend.device if isinstance(train, DeviceBatches) else torch.device("cpu")
         val = tensors(self.splits.val, device=home, dtype=dtype)
         if backend.shard.rank == 0:
-            mirror = _mirror(self._trainer)
+            mirror = _mirror(self._trainer, plan)
             self._recorder = FolderRecorder(self._folder, plan.checkpoint, mirror=mirror)
         recorder: Recorder = self._recorder
         stepper = Stepper(self.system, backend, seed=plan.seed, forward=self._forward())
@@ -132,8 +133,10 @@ def make_logger(plan: RunPlan, folder: Path) -> Any:
     """The Lightning logger of the plan, None for our own record alone. It writes nothing before the first row."""
     if plan.logger.target is None:
         return None
+    os.environ.setdefault("WANDB_SILENT", "true")  # our own lines say where the run is
+    given = {"save_dir": str(folder), "run_name": folder.name, "name": folder.name, "version": folder.name}
     try:
-        return build(plan.logger, save_dir=str(folder))
+        return build(plan.logger, **{key: value for key, value in given.items() if key not in plan.logger.args})
     except ConfigError as error:
         if isinstance(error.__cause__, ModuleNotFoundError):
             rule = "needs a package that is not installed"
@@ -183,9 +186,11 @@ def _cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _mirror(trainer: pl.Trainer) -> Callable[[Mapping[str, Any]], None] | None:
+def _mirror(trainer: pl.Trainer, plan: RunPlan) -> Callable[[Mapping[str, Any]], None] | None:
     if not trainer.loggers:
         return None
+    for logger in trainer.loggers:
+        logger.log_hyperparams(flatten_plan(plan.to_dict()))
 
     def write(row: Mapping[str, Any]) -> None:
         metrics = {name: value for name, value in row.items() if name not in ("step", "epoch")}

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from hpo_cli.engine.backend import Backend
-from hpo_cli.engine.batches import DeviceBatches, Shard, dtype_of, tensors
+from hpo_cli.engine.batches import DeviceBatches, Shard, dtype_of, order_of, tensors
 from hpo_cli.engine.preflight import check_fit, horizon
+from hpo_cli.engine.progress import Horizon
 from hpo_cli.engine.step import Stepper
 from hpo_cli.engine.system import System, build_system, check_components, load_splits
 from hpo_cli.errors import RunFailedError
@@ -56,19 +57,19 @@ def try_plan(plan: RunPlan) -> Trial:
     torch.set_num_threads(plan.trainer.threads or 1)
     check_components(plan)
     splits = load_splits(plan.data, allow=plan.allow_targets)
-    system = build_system(plan, splits.spec)
+    system = build_system(plan, splits)
     check_fit(plan, system, splits)
     layers = describe(system)
     dtype = dtype_of(plan)
     system.model.to(dtype)
     pair = tensors(splits.train, device=torch.device("cpu"), dtype=dtype)
-    source = DeviceBatches(pair, seed=plan.seed, shard=Shard())
+    source = DeviceBatches(pair, order=order_of(plan), shard=Shard())
     until = horizon(system.settings, source.num_samples, max_steps=plan.trainer.max_steps)
     stepper = Stepper(system, Backend(), seed=plan.seed)
     x, y = next(source.batches(0, start=0, batch_size=plan.batch_size))
-    system.model.train()
+    system.train()
     norm = _gradient_norm(stepper, x, y)
-    seconds = _time_step(stepper, x, y, until.total_steps)
+    seconds = _time_step(stepper, x, y, until)
     steps = tuple(dict.fromkeys(round(i * (until.total_steps - 1) / CURVE_POINTS) for i in range(CURVE_POINTS + 1)))
     return Trial(
         layers=layers,
@@ -80,7 +81,7 @@ def try_plan(plan: RunPlan) -> Trial:
         epochs=plan.epochs,
         total_steps=until.total_steps,
         lr_steps=steps,
-        lr_values=tuple(stepper.learning_rate(step, until.total_steps) for step in steps),
+        lr_values=tuple(stepper.rates(step, until).lr for step in steps),
     )
 
 
@@ -96,7 +97,7 @@ def describe(system: System) -> tuple[Layer, ...]:
     handles = [module.register_forward_hook(note) for module in names]
     system.model.eval()
     with torch.no_grad():
-        system.model(torch.zeros(2, *system.spec.input_shape))
+        system.model(system.zeros(2))
     for handle in handles:
         handle.remove()
     return tuple(found)
@@ -111,12 +112,12 @@ def _gradient_norm(stepper: Stepper, x: torch.Tensor, y: torch.Tensor) -> float:
     return float(norm)
 
 
-def _time_step(stepper: Stepper, x: torch.Tensor, y: torch.Tensor, total_steps: int) -> float:
+def _time_step(stepper: Stepper, x: torch.Tensor, y: torch.Tensor, until: Horizon) -> float:
     """Seconds of the second step; the first one also sets things up."""
-    lr = stepper.learning_rate(0, total_steps)
+    rates = stepper.rates(0, until)
     for _ in range(2):
         began = time.perf_counter()
-        stepper.update([(x, y)], lr=lr, place=(0, 0), sizes=[len(x)])
+        stepper.update([(x, y)], rates=rates, place=(0, 0), sizes=[len(x)])
     return time.perf_counter() - began
 
 

@@ -15,6 +15,7 @@ METRICS = "metrics.jsonl"
 RESULT = "result.json"
 LOG = "run.log"
 ERROR = "error.txt"
+FOLDS = "folds.json"
 HYDRA = ".hydra"
 CHECKPOINTS = "checkpoints"
 
@@ -27,16 +28,29 @@ def create_run_folder(root: Path | str, name: str) -> Path:
 
     Raises ConfigError (`name`, `outputs`) where the name is no safe path part or the folder cannot be made.
     """
+    folder = create_parent_folder(root, name)
+    try:
+        (folder / CHECKPOINTS).mkdir()
+    except OSError as error:
+        raise _not_made(root, folder, error) from error
+    return folder
+
+
+def create_parent_folder(root: Path | str, name: str) -> Path:
+    """A new folder `root/name/<six hex digits>` for several runs that belong together. Raises as for one run."""
     parent = Path(root) / check_name(name)
     try:
         parent.mkdir(parents=True, exist_ok=True)
         folder = _make_exclusive(parent)
-        (folder / CHECKPOINTS).mkdir()
         sync_folder(parent)
     except OSError as error:
-        rule = f"a run's folder cannot be made in {parent} ({error.strerror or error})"
-        raise ConfigError("outputs", str(root), rule=rule, fix="give another place with outputs=DIR") from error
+        raise _not_made(root, parent, error) from error
     return folder
+
+
+def _not_made(root: Path | str, where: Path, error: OSError) -> ConfigError:
+    rule = f"a run's folder cannot be made in {where} ({error.strerror or error})"
+    return ConfigError("outputs", str(root), rule=rule, fix="give another place with outputs=DIR")
 
 
 def check_name(name: str) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpo_cli.errors import UserError
+from hpo_cli.options import main_config
 from hpo_cli.verbs.arguments import Parser
 
 if TYPE_CHECKING:
     from hpo_cli.compose import Composition
     from hpo_cli.plan import RunPlan
+
+AUTO = "auto"
+"""A batch size that means: the largest that fits in memory."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,9 @@ class ComposeWords:
 
 @dataclass(frozen=True)
 class Composed:
-    """A composed config and the plan that it makes."""
+    """A composed config and the plan that it makes. words: those that compose it again, here and elsewhere."""
 
+    words: ComposeWords
     composition: Composition
     plan: RunPlan
 
@@ -62,10 +67,25 @@ def read_words(parser: Parser, argv: Sequence[str]) -> tuple[ComposeWords, argpa
 
 
 def composed(words: ComposeWords) -> Composed:
-    """Compose and check. Raises ConfigError naming every problem."""
+    """Compose and check; `batch_size=auto` becomes the number that fits. Raises ConfigError naming every problem."""
     from hpo_cli.compose import compose
     from hpo_cli.validate import plan_from_config
 
     composition = compose(words.overrides, config_dir=words.config_dir, config_name=words.config_name)
-    plan = plan_from_config(composition.job, choices=composition.choices, config_dir=words.config_dir)
-    return Composed(composition, plan)
+    if composition.job.get("batch_size") != AUTO:
+        plan = plan_from_config(composition.job, choices=composition.choices, config_dir=words.config_dir)
+        return Composed(words, composition, plan)
+    size = _fitting_batch_size(composition, words)
+    rest = [word for word in words.overrides if not word.startswith("batch_size=")]
+    return composed(replace(words, overrides=(*rest, f"batch_size={size}")))
+
+
+def _fitting_batch_size(composition: Composition, words: ComposeWords) -> int:
+    """What `batch_size=auto` is on this machine; everything else in the config is checked first."""
+    from hpo_cli.validate import plan_from_config
+
+    job = {**composition.job, "batch_size": main_config().defaults["batch_size"]}
+    plan = plan_from_config(job, choices=composition.choices, config_dir=words.config_dir)
+    from hpo_cli.engine.fitting import fitting_batch_size
+
+    return fitting_batch_size(plan)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from hpo_cli.errors import UserError
 from hpo_cli.verbs.composing import Composed, ComposeWords, composed, composing_parser, read_words
+
+if TYPE_CHECKING:
+    from hpo_cli.engine.stop import StopFlag
 
 
 def main(argv: list[str]) -> int:
@@ -26,17 +30,30 @@ def main(argv: list[str]) -> int:
         raise UserError("-m: this version trains one setting at a time; call hpo-run once for each")
     if args.cfg:
         return _print_config(words, which=args.cfg, form="resolved" if args.resolve else "raw")
-    return _train(words, composed(words))
+    found = composed(words)
+    stop = _new_stop()  # before the long imports, which a KeyboardInterrupt would leave half done
+    if found.plan.data.folds is not None and found.plan.data.fold is None:
+        from hpo_cli.verbs.folds import train_folds
+
+        return train_folds(found, stop)
+    return train_one(found, stop)
 
 
-def _train(words: ComposeWords, found: Composed) -> int:
+def _new_stop() -> StopFlag:
+    from hpo_cli.engine.stop import StopFlag
+
+    stop = StopFlag()
+    stop.install()
+    return stop
+
+
+def train_one(found: Composed, stop: StopFlag, *, at: str | None = None) -> int:
+    """Train one run and say how it went; the exit code. at: its folder, when it is not the one of the words."""
     from hpo_cli.console.training import announce, conclude, run_reference, training_reporter
-    from hpo_cli.engine.stop import StopFlag, StoppedError
+    from hpo_cli.engine.stop import StoppedError
     from hpo_cli.record.start import start_run
 
-    composition, plan = found.composition, found.plan
-    stop = StopFlag()
-    stop.install()  # before the long imports, which a KeyboardInterrupt would leave half done
+    words, composition, plan = found.words, found.composition, found.plan
     with training_reporter(plan) as reporter:
         from hpo_cli.engine.run import run
         from hpo_cli.engine.train import Training
@@ -44,7 +61,7 @@ def _train(words: ComposeWords, found: Composed) -> int:
         training = Training(plan, reporter=reporter, stop=stop)
         if stop.signum is not None:
             raise StoppedError(stop.signum)
-        files, at = composition.hydra_files, composition.run_dir
+        files, at = composition.hydra_files, at or composition.run_dir
         folder = start_run(plan, command=words.command, overrides=words.overrides, hydra_files=files, at=at)
         reporter.close()
         announce(plan, folder, training.summary)

@@ -44,16 +44,30 @@ def test_group_norm_standardises_each_group(dims: Dims, groups: int) -> None:
     torch.testing.assert_close(norm("group", 8, dims=dims, groups=groups)(x), wanted)
 
 
+@pytest.mark.parametrize("dims", [1, 2])
+def test_instance_norm_standardises_each_channel_of_each_sample(dims: Dims) -> None:
+    x = INPUTS[dims]
+    layer = norm("instance", 8, dims=dims)
+    torch.testing.assert_close(layer(x), standardised(x, tuple(range(2, x.dim()))))
+    torch.testing.assert_close(layer.eval()(x), layer.train()(x))
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+@pytest.mark.parametrize("name", ["batch", "layer", "group", "instance"])
+def test_every_norm_has_a_scale_and_a_shift_for_each_channel(name: str, dims: Dims) -> None:
+    assert [p.shape for p in norm(name, 8, dims=dims).parameters()] == [(8,), (8,)]
+
+
 @pytest.mark.parametrize("dims", [0, 1, 2])
 def test_none_passes_on(dims: Dims) -> None:
     assert norm("none", 8, dims=dims)(INPUTS[dims]) is INPUTS[dims]
 
 
 @pytest.mark.parametrize("dims", [0, 1, 2])
-def test_batch_norm_alone_makes_a_bias_useless(dims: Dims) -> None:
+def test_a_bias_is_left_out_where_the_norm_makes_it_useless(dims: Dims) -> None:
     x = INPUTS[dims]
     bias = torch.arange(8.0).view(1, 8, *[1] * (x.dim() - 2))
-    for name in ("batch", "layer", "group", "none"):
+    for name in ("batch", "layer", "group", "none", *(["instance"] if dims else [])):
         layer = norm(name, 8, dims=dims, groups=2)
         useless = torch.allclose(layer(x), layer(x + bias), atol=1e-4)
         assert useless == (not bias_before(name))
@@ -70,6 +84,24 @@ def test_groups_that_do_not_fit_are_refused(groups: int, dims: Dims) -> None:
 def test_a_single_feature_has_no_groups() -> None:
     with pytest.raises(ConfigError, match=r"set model\.norm=none$"):
         norm("group", 1, dims=0, groups=1)
+
+
+INSTANCE_REFUSED = r"^model\.norm=instance: needs several positions .*; set model\.norm=layer$"
+
+
+def test_instance_norm_is_refused_for_tables_and_single_positions() -> None:
+    for keys in ({"dims": 0}, {"dims": 0, "positions": 9}, {"dims": 1, "positions": 1}, {"dims": 2, "positions": 1}):
+        with pytest.raises(ConfigError, match=INSTANCE_REFUSED):
+            norm("instance", 8, **keys)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("dims", [1, 2])
+def test_a_single_position_is_refused_when_it_arrives_unannounced(dims: Dims, training: bool) -> None:
+    layer = norm("instance", 8, dims=dims).train(training)
+    with pytest.raises(ConfigError, match=INSTANCE_REFUSED):
+        layer(torch.randn(4, 8, *[1] * dims))
+    assert layer(torch.randn(4, 8, *[2] * dims)).std() > 0
 
 
 def test_a_misspelt_name_is_refused() -> None:

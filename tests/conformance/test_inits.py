@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from torch import nn
 
-from tests.conformance.options import collect, function_of, name_of
+from hpo_cli.components.build import build
+from hpo_cli.components.init import Kinds
+from hpo_cli.components.models.cnn import CNN
+from hpo_cli.components.models.mlp import MLP
+from tests.conformance.options import collect, component_of, name_of
 
 if TYPE_CHECKING:
     from hpo_cli.options import Option
 
+SAMPLES = torch.randn(64, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+MLP_ALONE = ("autoencoder",)
 every_init = pytest.mark.parametrize("option", collect("init"), ids=name_of)
 
 
@@ -32,19 +39,31 @@ def test_is_a_function_of_the_seed(option: Option) -> None:
 
 @every_init
 def test_leaves_normalisation_alone(option: Option) -> None:
-    norm = initialised(option, seed=0)[1]
+    if option.name in MLP_ALONE:
+        pytest.skip("trains the layers of an mlp, norms too")
+    norm = initialised(option, seed=0).get_submodule("norm1")
     assert isinstance(norm, nn.BatchNorm2d)
-    assert torch.equal(norm.weight, torch.ones(6))
-    assert torch.equal(norm.bias, torch.zeros(6))
+    for name, wanted in {**nn.BatchNorm2d(12).state_dict()}.items():
+        assert torch.equal(norm.state_dict()[name], wanted)
 
 
-def initialised(option: Option, *, seed: int) -> nn.Sequential:
-    """A small network with every kind of layer that an initialisation meets, initialised."""
+@every_init
+def test_takes_the_keys_that_all_share(option: Option) -> None:
+    head = initialised(option, seed=0, linear="uniform").get_submodule("head")
+    weight = head.get_parameter("weight")
+    highest = weight.abs().max().item()
+    assert weight.std().item() / highest == pytest.approx(3**-0.5, rel=0.15)
+    assert highest < 0.1 or option.name == "lsuv"  # which scales what was drawn
+    assert torch.count_nonzero(head.get_parameter("bias")) == 0
+
+
+def initialised(option: Option, *, seed: int, **shared: Any) -> nn.Module:
+    """A small network with the layers that the option is for, initialised as a run does it."""
     torch.manual_seed(seed)
-    net = nn.Sequential(
-        nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(216, 20), nn.Linear(20, 3)
-    )
-    function_of(option)(net)
+    keys: dict[str, Any] = {"input_shape": (1, 8, 8), "num_outputs": 10, "depth": 2, "norm": "batch"}
+    net = MLP(**keys, width=24) if option.name in MLP_ALONE else CNN(**keys, channels=6)
+    component = component_of(option, **{**dataclasses.asdict(Kinds()), **shared})
+    assert build(component, model=net, samples=lambda: SAMPLES) is None
     return net
 
 

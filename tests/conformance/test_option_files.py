@@ -10,16 +10,20 @@ import pytest
 from hpo_cli import rules
 from hpo_cli.components.activations import ACTIVATIONS
 from hpo_cli.components.build import bound, resolve
+from hpo_cli.components.init import DRAWS, Kinds
 from hpo_cli.components.norms import NORMS
 from hpo_cli.errors import ConfigError
+from hpo_cli.options import main_config
 from tests.conformance.options import GROUPS, collect, component_of, name_of
 
 if TYPE_CHECKING:
     from hpo_cli.options import Option
 
 OPTIONS = collect(*GROUPS)
-AT_LEAST = {"optimizer": 4, "schedule": 4, "model": 2, "loss": 3, "init": 7}
+AT_LEAST = {"optimizer": 4, "schedule": 4, "model": 2, "loss": 3, "init": 13}
 TABLES = {"activation": ACTIVATIONS, "norm": NORMS}
+MAY_LACK = {"activation": {"maxout"}, "norm": {"instance"}}
+"""What a model may leave out of its choices: its layers have no pieces, its samples no positions."""
 
 every_option = pytest.mark.parametrize("option", OPTIONS, ids=name_of)
 
@@ -72,7 +76,25 @@ def test_numbers_have_a_rule(option: Option) -> None:
 def test_choices_are_those_of_the_tables(option: Option) -> None:
     for key, table in TABLES.items():
         if key in option.keys:
-            assert option.rules[key]["one_of"] == list(table)
+            choices = option.rules[key]["one_of"]
+            assert choices == [name for name in table if name in choices or name not in MAY_LACK[key]]
+
+
+def test_some_model_has_every_choice() -> None:
+    for key, table in TABLES.items():
+        assert any(option.rules[key]["one_of"] == list(table) for option in collect("model") if key in option.keys)
+
+
+def test_a_kind_of_layer_may_name_every_plain_init() -> None:
+    kinds = [field.name for field in dataclasses.fields(Kinds) if field.type != "bool"]
+    assert kinds == ["linear", "convolution", "recurrent", "embedding"]
+    main = main_config()
+    assert all(main.rules[f"init.{kind}"]["one_of"] == list(DRAWS) for kind in kinds)
+    assert main.defaults["init"] == dataclasses.asdict(Kinds())
+
+
+def test_every_plain_init_is_an_option() -> None:
+    assert {*DRAWS, "lsuv", "autoencoder"} == {option.name for option in collect("init")}
 
 
 def test_a_range_outside_its_rule_is_noticed() -> None:

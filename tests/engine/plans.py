@@ -12,7 +12,7 @@ import torch
 from hpo_cli.compose import compose
 from hpo_cli.engine import checkpoints
 from hpo_cli.engine.backend import Backend
-from hpo_cli.engine.batches import DeviceBatches, Pair, dtype_of, tensors
+from hpo_cli.engine.batches import DeviceBatches, Pair, dtype_of, order_of, tensors
 from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.progress import SilentReporter
 from hpo_cli.engine.step import Stepper
@@ -93,9 +93,9 @@ def new_loop(plan: RunPlan, *, backend: Backend | None = None, train: Any = None
     torch.set_num_threads(1)
     backend = backend or Backend()
     splits, dtype = splits_of(plan), dtype_of(plan)
-    system = build_system(plan, splits.spec)
+    system = build_system(plan, splits)
     system.model.to(dtype)
-    source = train or DeviceBatches(arrays(plan, "train"), seed=plan.seed, shard=backend.shard)
+    source = train or DeviceBatches(arrays(plan, "train"), order=order_of(plan), shard=backend.shard)
     stepper = Stepper(system, backend, seed=plan.seed)
     val = arrays(plan, "val")
     return TrainingLoop(plan, stepper, train=source, val=val, recorder=MemoryRecorder(), reporter=SilentReporter())

@@ -11,7 +11,7 @@ import torch
 
 from hpo_cli.components.data.arrays import Split
 from hpo_cli.engine import batches as room
-from hpo_cli.engine.batches import DeviceBatches, Shard, WorkerBatches, source, tensors
+from hpo_cli.engine.batches import DeviceBatches, Shard, WorkerBatches, shuffled, source, tensors
 from hpo_cli.engine.randomness import epoch_order
 from tests.engine.plans import arrays, finish, new_loop, plan, rows_of, trained, varied, weights_of
 
@@ -26,11 +26,11 @@ WHOLE = Shard()
 
 
 def workers(shard: Shard = WHOLE, *, num_workers: int = 0) -> WorkerBatches:
-    return WorkerBatches((X, Y), seed=5, shard=shard, device=CPU, num_workers=num_workers)
+    return WorkerBatches((X, Y), order=shuffled(5), shard=shard, device=CPU, num_workers=num_workers)
 
 
 def device(shard: Shard = WHOLE) -> DeviceBatches:
-    return DeviceBatches((X, Y), seed=5, shard=shard)
+    return DeviceBatches((X, Y), order=shuffled(5), shard=shard)
 
 
 def walk(source: BatchSource, epoch: int = 0, *, start: int = 0, batch_size: int = 8) -> list[Pair]:

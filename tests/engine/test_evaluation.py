@@ -1,4 +1,4 @@
-"""evaluate() against scikit-learn and plain sums."""
+"""judge() against scikit-learn and plain sums."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 from hpo_cli.engine import evaluation
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.batches import Shard
-from hpo_cli.engine.evaluation import evaluate
+from hpo_cli.engine.evaluation import judge
 from hpo_cli.engine.system import System
 from tests.engine.plans import SMALL, arrays, plan, splits_of, trained, weights_of
 
@@ -54,7 +54,7 @@ def test_agrees_with_scikit_learn(head: str, bytes_at_once: int, monkeypatch: py
     system = trained(made).system
     x, y = arrays(made, "val")
     scale = (splits_of(made).spec.target_scale or (1.0,))[0]
-    found = evaluate(system, (x, y), backend=HERE)
+    found = judge(system, (x, y), backend=HERE)
     assert found == pytest.approx(expected(head, outputs_of(system, x), y.numpy(), scale), rel=1e-5)
     assert found != pytest.approx(expected(head, outputs_of(system, x.flip(0)), y.numpy(), scale), rel=1e-3)
 
@@ -64,7 +64,7 @@ def test_leaves_the_model_as_it_was(training: bool) -> None:
     loop = trained(plan(*WORDS["classes"]))
     model = loop.system.model.train(training)
     before, rng = weights_of(loop), torch.get_rng_state()
-    evaluate(loop.system, arrays(loop.plan, "val"), backend=HERE)
+    judge(loop.system, arrays(loop.plan, "val"), backend=HERE)
     assert weights_of(loop) == before
     assert torch.equal(rng, torch.get_rng_state())
     assert {module.training for module in model.modules()} == {training}
@@ -77,7 +77,7 @@ def test_the_pieces_of_several_processes_add_up(monkeypatch: pytest.MonkeyPatch)
     """Three processes, the first has two of four pieces; then six, of which two have none."""
     made = plan(*WORDS["classes"])
     system, val = trained(made).system, arrays(made, "val")
-    whole = evaluate(system, val, backend=HERE)
+    whole = judge(system, val, backend=HERE)
     monkeypatch.setattr(evaluation, "EVAL_BYTES", 70 * 64 * 4)
     for world in (3, 6):
         system.model.eval()
@@ -94,4 +94,4 @@ def test_the_loss_is_the_one_that_training_uses() -> None:
     made = plan("regularization.label_smoothing=0.2", "regularization.l2=1.0", *SMALL)
     system, (x, y) = trained(made).system, arrays(made, "val")
     smooth = nn.CrossEntropyLoss(label_smoothing=0.2)(torch.from_numpy(outputs_of(system, x)), y)
-    assert evaluate(system, (x, y), backend=HERE)["loss"] == pytest.approx(smooth.item(), rel=1e-6)
+    assert judge(system, (x, y), backend=HERE)["loss"] == pytest.approx(smooth.item(), rel=1e-6)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from hpo_cli.engine import checkpoints
-from hpo_cli.engine.examine import best_checkpoint, examine
+from hpo_cli.engine.examine import examine
+from hpo_cli.engine.finetuning import best_checkpoint
 from hpo_cli.errors import UserError
 from hpo_cli.plan import RunPlan, plan_from_dict
 from hpo_cli.record import ledger
@@ -65,7 +66,7 @@ def test_the_parts_of_the_data_do_not_overlap() -> None:
 def test_without_best_weights_the_last_ones_are_taken(folder: Path, loop: TrainingLoop) -> None:
     for path in (folder / "checkpoints").iterdir():
         path.unlink()
-    with pytest.raises(UserError, match="no checkpoint to test"):
+    with pytest.raises(UserError, match="no checkpoint"):
         best_checkpoint(folder)
     loop.save()
     state = next(iter(loop._recorder.states.values()))

@@ -15,8 +15,10 @@ from hpo_cli.engine import checkpoints
 from hpo_cli.engine import loop as loop_room
 from hpo_cli.engine import step as step_room
 from hpo_cli.engine.progress import Best
+from hpo_cli.engine.step import Rates
 from hpo_cli.engine.stop import StopFlag, StoppedError
 from hpo_cli.errors import RunFailedError
+from hpo_cli.options import list_options
 from tests.engine.bare import Recipe, bare_loop, mlp
 from tests.engine.plans import (
     SMALL,
@@ -45,12 +47,24 @@ RICH = (
 )
 """Nine steps in three epochs of five batches, with all that has a memory."""
 
-OPTIMIZERS = {
-    "adam": (),
+OPTIMIZERS = {name: (f"optimizer={name}",) for name in list_options("optimizer")}
+MEMORIES = {
+    **OPTIMIZERS,
     "adamw": ("optimizer=adamw", "optimizer.amsgrad=true"),
-    "sgd": ("optimizer=sgd", "optimizer.nesterov=true"),
     "rmsprop": ("optimizer=rmsprop", "optimizer.momentum=0.5", "optimizer.centered=true"),
+    "decay": ("optimizer=sgd", "optimizer.decay=0.1"),
+    "average": ("regularization.ema=0.9",),
+    "mixup": ("regularization.mixup=0.4",),
+    "cutmix": ("regularization.cutmix=1.0",),
+    "augment": ("augment=standard",),
+    "plateau": ("schedule=plateau", "schedule.patience=0", "schedule.factor=0.5"),
+    "one cycle": ("schedule=one_cycle", "optimizer=momentum"),
+    "torch scheduler": ("schedule=torch", "schedule.name=StepLR", "schedule.arguments={step_size: 2}"),
+    "centers": ("loss=cross_entropy_center",),
+    "layer rates": ("finetune.layer_decay=0.5", "regularization.decay=weights", "optimizer=adamw"),
+    "scaled rate": ("batch.scale_lr=sqrt", "batch.base_size=16"),
 }
+"""What of a run's past its future depends on, each in a run of its own."""
 
 Story = tuple[str, list[dict[str, Any]], dict[str, float], dict[str, Best]]
 
@@ -83,7 +97,7 @@ def stopped_and_resumed(
     return story(second, rows=rows_of(first) + rows_of(second))
 
 
-@pytest.mark.parametrize("words", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@pytest.mark.parametrize("words", MEMORIES.values(), ids=MEMORIES)
 def test_a_run_stopped_at_any_step_ends_as_if_it_had_not(words: tuple[str, ...], tmp_path: Path) -> None:
     made = plan(*words, *RICH)
     wanted = straight(made)
@@ -121,11 +135,14 @@ def test_resume_is_exact_for_any_batching(data: st.DataObject, tmp_path: Path) -
         (1, lambda state: state["window"].update(samples=1)),
         (5, lambda state: state["epoch_sums"].update(samples=1)),
         (5, lambda state: state["best"].update({"val/accuracy": [0.99, 1]})),
+        (5, lambda state: state["average"]["average"]["head.bias"].add_(1.0)),
+        (5, lambda state: state["average"].update(num_updates=1)),
+        (5, lambda state: state["criterion"]["centers"].add_(1.0)),
     ],
-    ids=["optimizer", "position", "knobs", "window", "epoch", "best"],
+    ids=["optimizer", "position", "knobs", "window", "epoch", "best", "average", "updates", "criterion"],
 )
 def test_each_part_of_the_state_is_needed(at: int, spoil: Callable[[dict[str, Any]], object], tmp_path: Path) -> None:
-    made = plan(*RICH)
+    made = plan(*RICH, "regularization.ema=0.9", "loss=cross_entropy_center")
     assert stopped_and_resumed(made, tmp_path / "state.pt", at=at, spoil=spoil) != straight(made)
 
 
@@ -143,7 +160,7 @@ def test_a_step_draws_its_own_noise() -> None:
     losses = []
     for seed, *place in ((0, 0, 0), (0, 0, 32), (0, 1, 0), (1, 0, 0), (0, 0, 0)):
         loop.stepper._seed = seed
-        loop.stepper.update([batch], lr=0.0, place=(place[0], place[1]), sizes=[32])
+        loop.stepper.update([batch], rates=Rates(0.0), place=(place[0], place[1]), sizes=[32])
         losses.append(loop.stepper.losses[-1].item())
     assert len(set(losses)) == 4
     assert losses[0] == losses[-1]

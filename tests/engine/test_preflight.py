@@ -31,7 +31,7 @@ CNN = ("model=cnn", "model.channels=4", "data.subset=0.1")
 def problems(plan: RunPlan) -> list[str]:
     splits = splits_of(plan)
     try:
-        check_fit(plan, build_system(plan, splits.spec), splits)
+        check_fit(plan, build_system(plan, splits), splits)
     except ConfigError as error:
         return [str(problem) for problem in error.problems]
     return []
@@ -128,7 +128,7 @@ def test_apples_gpu_is_refused_elsewhere(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def system_of(plan: RunPlan) -> System:
-    return build_system(plan, splits_of(plan).spec)
+    return build_system(plan, splits_of(plan))
 
 
 @pytest.mark.parametrize(("threads", "devices", "small", "wanted"), [

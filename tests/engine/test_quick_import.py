@@ -31,9 +31,10 @@ def run(code: str) -> str:
     return done.stdout
 
 
-def test_dynamo_scipy_and_matplotlib_stay_out_of_a_training_step() -> None:
-    found = run(DEFERRED + TRAIN + "print('torch._dynamo.eval_frame' in sys.modules, 'scipy' in sys.modules)")
-    assert found.splitlines()[-1] == "False False"
+def test_what_is_not_used_stays_out_of_a_training_step() -> None:
+    names = ("torch._dynamo.eval_frame", "scipy", "matplotlib", "torchvision", "timm")
+    found = run(DEFERRED + TRAIN + f"print([name for name in {names} if name in sys.modules])")
+    assert found.splitlines()[-1] == "[]"
 
 
 def test_the_weights_are_those_of_plain_imports() -> None:
@@ -61,12 +62,12 @@ print(dynamo.OptimizedModule is OptimizedModule, sys.modules["torch._dynamo.eval
     assert run(DEFERRED + use).split() == ["True", "True"]
 
 
-def test_torchmetrics_finds_scipy_afterwards() -> None:
+def test_torchmetrics_finds_scipy_and_torchvision_afterwards() -> None:
     use = """
-from torchmetrics.utilities.imports import _SCIPY_AVAILABLE
-print(bool(_SCIPY_AVAILABLE))
+from torchmetrics.utilities.imports import _SCIPY_AVAILABLE, _TORCHVISION_AVAILABLE
+print(bool(_SCIPY_AVAILABLE), bool(_TORCHVISION_AVAILABLE))
 """
-    assert run(DEFERRED + use).strip() == "True"
+    assert run(DEFERRED + use).split() == ["True", "True"]
 
 
 def test_a_users_decorators_are_the_real_ones() -> None:

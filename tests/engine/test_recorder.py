@@ -9,7 +9,7 @@ import pytest
 
 from hpo_cli.engine import checkpoints
 from hpo_cli.engine.backend import Backend
-from hpo_cli.engine.evaluation import evaluate
+from hpo_cli.engine.evaluation import judge
 from hpo_cli.engine.system import build_system
 from tests.engine.plans import (
     SMALL,
@@ -55,7 +55,7 @@ def test_the_best_file_holds_the_weights_that_were_best(start: Start) -> None:
     ran.go()
     state, objective = ran.saved("best-*"), ran.result["objective"]
     assert state["step"] == objective["step"] < ran.result["steps"]
-    system = build_system(made, splits_of(made).spec)
+    system = build_system(made, splits_of(made))
     system.model.load_state_dict(state["model"])
-    found = evaluate(system, arrays(made, "val"), backend=Backend())
+    found = judge(system, arrays(made, "val"), backend=Backend())
     assert found["accuracy"] == objective["value"] > ran.result["metrics"]["val/accuracy"]

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from hpo_cli.components.data.partition import Indices
 
 
-def check_shares(val_fraction: float, *, test_fraction: float | None, subset: float) -> None:
-    """Refuse fractions that leave a part empty, and a subset outside 0 .. 1. None: a published test split."""
-    fractions = {"data.val_fraction": val_fraction}
-    if test_fraction is not None:
-        fractions["data.test_fraction"] = test_fraction
+def check_shares(val_fraction: float | None, *, test_fraction: float | None, subset: float) -> None:
+    """Refuse fractions that leave a part empty, and a subset outside 0 .. 1.
+
+    val_fraction: None for folds.   test_fraction: None for a published test split.
+    """
+    given = {"data.val_fraction": val_fraction, "data.test_fraction": test_fraction}
+    fractions = {key: value for key, value in given.items() if value is not None}
     problems = [
         Problem(key, "must be above 0 and below 1", "0.1 and 0.2 are usual", value)
         for key, value in fractions.items()
@@ -32,6 +34,32 @@ def check_shares(val_fraction: float, *, test_fraction: float | None, subset: fl
         problems.append(Problem("data.subset", "must be above 0 and at most 1", "1 uses all samples", subset))
     if problems:
         raise ConfigError.of(problems)
+
+
+def check_folds(folds: int | None, fold: int | None, *, is_ordered: bool) -> None:
+    """Refuse one of the two keys without the other, a fold that is not there, and folds of ordered samples."""
+    if folds is None and fold is None:
+        return
+    if folds is None:
+        raise ConfigError("data.fold", fold, rule="says which of how many", fix="set data.folds=5")
+    if folds < 2:  # noqa: PLR2004 - one part validates, the others train
+        raise ConfigError("data.folds", folds, rule="must be at least 2", fix="5 and 10 are usual")
+    if is_ordered:
+        rule = "these samples follow each other, and folds would mix what comes before and after"
+        raise ConfigError("data.folds", folds, rule=rule, fix="leave it out and set data.val_fraction")
+    if fold is None:
+        raise ConfigError("data.folds", folds, rule="one run validates on one of them", fix="set data.fold=1")
+    if not 1 <= fold <= folds:
+        raise ConfigError("data.fold", fold, rule=f"must be 1 .. {folds}, as data.folds={folds} says")
+
+
+def check_fold_sizes(strata: Indices, names: tuple[str, ...] | None, *, folds: int) -> None:
+    """Refuse a class without a sample for every fold. strata: of all samples that are not test."""
+    counts = np.bincount(strata, minlength=len(names or ("",))).tolist()
+    for name, count in zip(names or ("",), counts, strict=True):
+        if count < folds:
+            what = f"class {name!r} has {count} samples" if names else f"there are {count} samples"
+            raise ConfigError("data.folds", folds, rule=f"{what} that are not test", fix=f"lower it to {count} or less")
 
 
 def check_seed(split_seed: int) -> None:
@@ -93,3 +121,31 @@ def check_subset(subset: float, num_train: int, *, num_classes: int) -> None:
         if num_classes:
             rule += f" for {num_classes} classes"
         raise ConfigError("data.subset", subset, rule=rule, fix="raise it")
+
+
+def check_tokens(raw: RawData, *, standardize: bool) -> None:
+    """Refuse arrays that are no windows of tokens, tokens that the vocabulary does not name, and standardising them."""
+    num_tokens = len(raw.class_names or ())
+    if raw.task != "language" or raw.x.dtype != np.int64 or raw.x.shape != raw.y.shape:
+        rule = "needs samples that are windows of tokens, and the token that follows each"
+        raise ConfigError("data.task", "language", rule=rule, fix=f"set data.task={raw.task}")
+    highest = max(int(raw.x.max(initial=0)), int(raw.y.max(initial=0)))
+    if highest >= num_tokens or min(int(raw.x.min(initial=0)), int(raw.y.min(initial=0))) < 0:
+        rule = f"a token lies outside 0 .. {num_tokens - 1}, the {num_tokens} that have a name"
+        raise ConfigError("data", rule=rule, fix="name every token")
+    if standardize:
+        raise ConfigError("data.standardize", True, rule="tokens have no mean", fix="set data.standardize=false")  # noqa: FBT003 - the value received
+
+
+def check_columns(raw: RawData) -> None:
+    """Refuse several targets without a description of each, and an index that its class names do not reach."""
+    if raw.columns is None or raw.y.ndim != 2 or len(raw.columns) != raw.y.shape[1]:  # noqa: PLR2004 - [n, columns]
+        rule = "needs data whose target columns are described"
+        raise ConfigError("data.task", "several", rule=rule, fix="set data.task=classification or regression")
+    problems = [
+        Problem("data", f"column {column.name!r} holds a value that is no index of its {len(names)} classes")
+        for column, values in zip(raw.columns, raw.y.T, strict=True)
+        if (names := column.class_names) and not np.isin(values, np.arange(len(names))).all()
+    ]
+    if problems:
+        raise ConfigError.of(problems)

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpo_cli.components.data.arrays import TargetColumn
 from hpo_cli.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -82,6 +85,34 @@ def class_column(column: pd.Series) -> Classes:
     if len(found) == 1:
         raise _constant(name, found[0])
     return Classes(labels.astype(np.int64), tuple(str(value) for value in found))
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Several target columns side by side: values float32 [n, k], an index where the column is of classes."""
+
+    values: NDArray[np.float32]
+    columns: tuple[TargetColumn, ...]
+
+
+def target_columns(frame: pd.DataFrame, *, class_targets: Sequence[str]) -> Targets:
+    """Each column as what it holds: text and true or false are classes, numbers are numbers unless named as classes.
+
+    class_targets: numeric columns that hold classes. Raises ConfigError as `class_column` and `number_columns` do.
+    """
+    found = [_target(frame[[name]], is_class=name in class_targets) for name in frame.columns]
+    return Targets(np.column_stack([one.values for one in found]), tuple(one.columns[0] for one in found))
+
+
+def _target(frame: pd.DataFrame, *, is_class: bool) -> Targets:
+    import pandas as pd
+
+    name = str(frame.columns[0])
+    column = frame[name]
+    if is_class or _is_text(column) or pd.api.types.is_bool_dtype(column):
+        classes = class_column(column)
+        return Targets(classes.labels.astype(np.float32)[:, None], (TargetColumn(name, classes.names),))
+    return Targets(number_columns(frame), (TargetColumn(name),))
 
 
 def _whole_numbers(column: pd.Series) -> NDArray[np.int64]:

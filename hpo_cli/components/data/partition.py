@@ -42,6 +42,44 @@ def partition(strata: Indices, *, val_fraction: float, test_fraction: float, sub
     )
 
 
+def folded(strata: Indices, *, test_fraction: float, folds: int, fold: int, subset: float, seed: int) -> Partition:
+    """Stratified k-fold cross-validation: `val` is part `fold` (1 .. folds) of all samples that are not test.
+
+    Each of them is in the `val` of exactly one fold. The folds differ by at most one sample, in all and in each
+    stratum. The test part is that of `partition` with the same seed; `subset` thins the training part alone.
+    """
+    order = np.argsort(np.random.PCG64(seed).random_raw(len(strata)), kind="stable")
+    labels = strata[order]
+    sizes = np.bincount(strata)
+    num_test = _allot(sizes, test_fraction, room=sizes - 2)
+    rank = _rank_within(labels, sizes)
+    is_test = rank < num_test[labels]
+    rest = sizes - num_test
+    dealt = np.cumsum(rest) - rest  # as cards are: each stratum goes on where the one before it ended
+    is_val = ~is_test & ((rank - num_test[labels] + dealt[labels]) % folds == fold - 1)
+    is_train = ~is_test & ~is_val
+    candidates = order[is_train]
+    num_candidates = np.bincount(strata[candidates], minlength=len(sizes))
+    kept = _allot(num_candidates, subset, room=num_candidates)
+    thinned = _rank_within(strata[candidates], num_candidates) < kept[strata[candidates]]
+    return Partition(train=candidates[thinned], val=order[is_val], test=order[is_test])
+
+
+def in_order(num_samples: int, *, val_fraction: float, test_fraction: float, subset: float) -> Partition:
+    """The parts of samples that follow each other: training first, then validation, then test, each in order.
+
+    As many samples a part as `partition` gives; `subset` keeps the beginning of the training part.
+    """
+    sizes = np.array([num_samples], dtype=np.int64)
+    num_test = _allot(sizes, test_fraction, room=sizes - 2)
+    num_val = _allot(sizes, val_fraction, room=sizes - num_test - 1)
+    before_test = num_samples - int(num_test[0])
+    before_val = before_test - int(num_val[0])
+    num_train = int(_allot(np.array([before_val]), subset, room=np.array([before_val]))[0])
+    rows = np.arange(num_samples)
+    return Partition(train=rows[:num_train], val=rows[before_val:before_test], test=rows[before_test:])
+
+
 def _rank_within(labels: Indices, sizes: Indices) -> Indices:
     """For each row, how many rows of the same label come before it."""
     grouped = np.argsort(labels, kind="stable")

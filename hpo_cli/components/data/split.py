@@ -7,16 +7,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpo_cli.components.data.arrays import DataSpec, Split, Splits
-from hpo_cli.components.data.checks import check_finite, check_seed, check_shares, check_sizes, check_subset
-from hpo_cli.components.data.partition import partition
-from hpo_cli.components.data.standardize import Scaling, measured_scaling, plain_scaling, scaled
+from hpo_cli.components.data.checks import check_columns, check_finite, check_tokens
+from hpo_cli.components.data.parts import SplitKeys, class_names, find_parts
+from hpo_cli.components.data.selection import keep_classes
+from hpo_cli.components.data.standardize import (
+    IMAGE_AXES,
+    Scaling,
+    measured_scaling,
+    plain_scaling,
+    scaled,
+    unit_scaling,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from hpo_cli.components.data.arrays import Features, RawData, Targets, Task
     from hpo_cli.components.data.partition import Indices, Partition
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 - one for each key of conf/config.yaml
     raw: RawData,
     *,
     task: Task,
@@ -25,56 +37,65 @@ def prepare(
     subset: float,
     standardize: bool,
     split_seed: int,
+    classes: Sequence[object] | None = None,
+    folds: int | None = None,
+    fold: int | None = None,
 ) -> Splits:
-    """Split a data set (by class for classification) and standardise it by its training part alone.
+    """Split a data set and standardise it by its training part alone.
 
+    Each class is split for itself; samples that follow each other are cut in order instead.
     val_fraction, test_fraction: shares of all samples, above 0. A published test split is used where there is
     one; test_fraction then has no effect and val_fraction is a share of the rest.
     subset: share of the training part that is used, 0 .. 1; validation and test do not change with it.
-    standardize: features (channels for images and sequences) and regression targets get mean 0 and
-    deviation 1; without it, pixels are divided by 255 and all else stays.
-    Raises ConfigError for impossible fractions, NaN or infinite values, a single class, a class too small.
+    standardize: features (channels for images and sequences) and targets that are numbers get mean 0 and
+    deviation 1; without it, pixels are divided by 255 and all else stays. Tokens and classes always stay.
+    split_seed: without effect on samples that follow each other.
+    classes: names of those to keep, None for all; the others are dropped before the split.
+    folds, fold: cross-validation, where the validation part is number `fold` (1 .. folds) of that many stratified
+    parts of all samples that are not test; val_fraction then has no effect.
+    Raises ConfigError for impossible fractions, NaN or infinite values, a single class, a class too small,
+    tokens outside the vocabulary or to be standardised, target columns that are not described.
     """
-    check_shares(val_fraction, test_fraction=None if raw.test else test_fraction, subset=subset)
-    check_seed(split_seed)
-    check_finite(raw)
-    names = _class_names(raw) if task == "classification" else None
-    strata = np.asarray(raw.y, dtype=np.int64) if names else np.zeros(len(raw.y), dtype=np.int64)
-    check_sizes(strata, names, num_parts=2 if raw.test else 3)
-    parts = partition(
-        strata,
-        val_fraction=val_fraction,
-        test_fraction=0.0 if raw.test else test_fraction,
-        subset=subset,
-        seed=split_seed,
-    )
-    check_subset(subset, len(strata) - len(parts.val) - len(parts.test), num_classes=len(names or ()))
-    return _assembled(raw, parts, names=names, standardize=standardize)
+    kept = raw if classes is None else keep_classes(raw, classes, task=task)
+    check_finite(kept)
+    if task == "several":
+        check_columns(kept)
+    if task == "language":
+        check_tokens(kept, standardize=standardize)
+    keys = SplitKeys(val_fraction, test_fraction, subset, split_seed, folds=folds, fold=fold)
+    return _assembled(kept, find_parts(kept, task=task, keys=keys), task=task, standardize=standardize)
 
 
-def _assembled(raw: RawData, parts: Partition, *, names: tuple[str, ...] | None, standardize: bool) -> Splits:
-    x_scaling = measured_scaling(raw.x, parts.train) if standardize else plain_scaling(raw.x)
-    y_scaling = None if names else _target_scaling(raw.y, parts.train, standardize=standardize)
+def _assembled(raw: RawData, parts: Partition, *, task: Task, standardize: bool) -> Splits:
+    is_tokens = task == "language"
+    names = raw.class_names if is_tokens else class_names(raw) if task == "classification" else None
+    x_scaling = None if is_tokens else _scaling(raw.x, parts.train, standardize=standardize)
+    y_scaling = None if names else _target_scaling(raw, parts.train, standardize=standardize)
     test_x, test_y = raw.test or (raw.x, raw.y)
     test_rows = np.arange(len(test_x)) if raw.test else parts.test
 
     def part(x: Features, y: Targets, rows: Indices) -> Split:
         targets = y[rows] if y_scaling is None else scaled(_floats(y), rows, scaling=y_scaling)
-        return Split(scaled(x, rows, scaling=x_scaling), targets)
+        return Split(_tokens(x)[rows] if x_scaling is None else scaled(x, rows, scaling=x_scaling), targets)
 
+    in_unit = unit_scaling(raw.x, parts.train, scaling=x_scaling) if x_scaling and raw.x.ndim == IMAGE_AXES else None
     splits = {
         "train": part(raw.x, raw.y, parts.train),
         "val": part(raw.x, raw.y, parts.val),
         "test": part(test_x, test_y, test_rows),
     }
     spec = DataSpec(
-        task="classification" if names else "regression",
+        task=task,
         input_shape=raw.x.shape[1:],
         class_names=names,
         num_targets=1 if names else raw.y.shape[1],
-        class_counts={key: _counts(split.y, names) for key, split in splits.items()} if names else {},
+        class_counts=_counts_by_part(splits, names) if names and not is_tokens else {},
         target_mean=tuple(y_scaling.mean.tolist()) if y_scaling else None,
         target_scale=tuple(y_scaling.scale.tolist()) if y_scaling else None,
+        num_tokens=len(names or ()) if is_tokens else None,
+        columns=raw.columns if task == "several" else None,
+        input_mean=tuple(in_unit.mean.tolist()) if in_unit else None,
+        input_scale=tuple(in_unit.scale.tolist()) if in_unit else None,
     )
     return Splits(**splits, spec=spec)
 
@@ -83,12 +104,23 @@ def _floats(y: Targets) -> Features:
     return y.astype(np.float32, copy=False)
 
 
-def _target_scaling(y: Targets, rows: Indices, *, standardize: bool) -> Scaling:
-    return measured_scaling(_floats(y), rows) if standardize else plain_scaling(_floats(y))
+def _tokens(x: Features) -> NDArray[np.int64]:
+    return x.astype(np.int64, copy=False)
 
 
-def _class_names(raw: RawData) -> tuple[str, ...]:
-    return raw.class_names or tuple(str(label) for label in range(int(raw.y.max(initial=0)) + 1))
+def _scaling(x: Features, rows: Indices, *, standardize: bool) -> Scaling:
+    return measured_scaling(x, rows) if standardize else plain_scaling(x)
+
+
+def _target_scaling(raw: RawData, rows: Indices, *, standardize: bool) -> Scaling:
+    """Of each target column; the index of a class keeps its value."""
+    scaling = _scaling(_floats(raw.y), rows, standardize=standardize)
+    is_class = np.array([bool(column.class_names) for column in raw.columns or ()] or [False] * raw.y.shape[1])
+    return Scaling(np.where(is_class, 0.0, scaling.mean), np.where(is_class, 1.0, scaling.scale))
+
+
+def _counts_by_part(splits: dict[str, Split], names: tuple[str, ...]) -> dict[str, dict[str, int]]:
+    return {key: _counts(split.y, names) for key, split in splits.items()}
 
 
 def _counts(y: Targets, names: tuple[str, ...]) -> dict[str, int]:

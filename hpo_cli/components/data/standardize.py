@@ -20,6 +20,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 BLOCK_ELEMENTS = 2**18  # 2 MB as float64, so that a block stays in a core's cache
 PIXEL_MAX = 255.0
+IMAGE_AXES = 4  # [n, c, h, w]
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,19 @@ def plain_scaling(x: Features) -> Scaling:
     """No standardisation: x as it is, except that pixels of 0 .. 255 become 0 .. 1."""
     scale = PIXEL_MAX if x.dtype == np.uint8 else 1.0
     return Scaling(np.zeros(x.shape[1]), np.full(x.shape[1], scale))
+
+
+def unit_scaling(x: Features, rows: Indices, *, scaling: Scaling) -> Scaling:
+    """What brings samples that `scaling` made back to 0 .. 1: x * scale + mean, one of each a channel.
+
+    0 and 1 are the least and the largest value of the training rows over all channels; of pixels, 0 and 255.
+    """
+    low, high = 0.0, PIXEL_MAX
+    if x.dtype != np.uint8:
+        low = min(float(block.min()) for block in _blocks(x, rows))
+        high = max(float(block.max()) for block in _blocks(x, rows))
+    width = high - low or 1.0
+    return Scaling((scaling.mean - low) / width, scaling.scale / width)
 
 
 def scaled(x: Features, rows: Indices, *, scaling: Scaling) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpo_cli.components.data.arrays import RawData, Task
-from hpo_cli.components.data.columns import class_column, feature_columns, number_columns
+from hpo_cli.components.data.columns import class_column, feature_columns, number_columns, target_columns
 from hpo_cli.components.data.table_files import read_table
 from hpo_cli.errors import ConfigError, Problem, did_you_mean
 
@@ -16,25 +16,55 @@ if TYPE_CHECKING:
 
 
 def table(
-    *, path: str, target: str | Sequence[str], task: Task, drop: Sequence[str] = (), separator: str = ","
+    *,
+    path: str,
+    target: str | Sequence[str],
+    task: Task,
+    drop: Sequence[str] = (),
+    separator: str = ",",
+    class_targets: Sequence[str] = (),
 ) -> RawData:
     """Features x float32 [n, features]: every column that is neither a target nor dropped, in file order.
 
-    target: the column to predict; for regression also a list of them. Class names are sorted, as numbers
-    where they are numbers.   drop: columns to leave out.   separator: of a csv file, one character or `tab`.
+    target: the column to predict; for regression also a list of them, for several a list of two or more. Class names
+    are sorted, as numbers where they are numbers.   drop: columns to leave out.   separator: of a csv file, one
+    character or `tab`.   class_targets: for several, the columns of numbers that are classes; text always is.
     Raises ConfigError for whatever keeps the file from being a table of finite numbers.
     """
     targets = [str(name) for name in ([target] if isinstance(target, str | int) else target)]
     dropped = [str(name) for name in drop]
     frame = read_table(path, separator=separator)
     _check_columns(frame, targets=targets, dropped=dropped)
-    if task == "classification" and len(targets) != 1:
-        raise ConfigError("data.target", target, rule="classification has one target column", fix="name one of them")
-    x = feature_columns(frame.drop(columns=[*targets, *dropped]), dropped=dropped)
+    _check_task(task, targets=targets, class_targets=class_targets)
+    features = frame.drop(columns=[*targets, *dropped])
+    x, names = feature_columns(features, dropped=dropped), tuple(features.columns)
+    if task == "several":
+        found = target_columns(frame[targets], class_targets=class_targets)
+        return RawData(x, found.values, columns=found.columns, feature_names=names)
     if task == "regression":
-        return RawData(x, number_columns(frame[targets]))
+        return RawData(x, number_columns(frame[targets]), feature_names=names)
     classes = class_column(frame[targets[0]])
-    return RawData(x, classes.labels, class_names=classes.names)
+    return RawData(x, classes.labels, class_names=classes.names, feature_names=names)
+
+
+def _check_task(task: Task, *, targets: list[str], class_targets: Sequence[str]) -> None:
+    if task == "classification" and len(targets) != 1:
+        rule = "classification has one target column"
+        fix = "name one of them, or set data.task=several"
+        raise ConfigError("data.target", targets, rule=rule, fix=fix)
+    if task == "several" and len(targets) < 2:  # noqa: PLR2004 - that is what the word says
+        fix = "name more, or set data.task=classification or regression"
+        raise ConfigError("data.target", targets, rule="several needs two target columns or more", fix=fix)
+    if class_targets and task != "several":
+        fix = "leave it out, or set data.task=several"
+        raise ConfigError(
+            "data.class_targets", list(class_targets), rule=f"has no effect with data.task={task}", fix=fix
+        )
+    unknown = [str(name) for name in class_targets if str(name) not in targets]
+    if unknown:
+        rule = f"{_listed(unknown)} is no target column"
+        fix = did_you_mean(unknown[0], targets) or f"data.target names {_listed(targets)}"
+        raise ConfigError("data.class_targets", list(class_targets), rule=rule, fix=fix)
 
 
 def _check_columns(frame: pd.DataFrame, *, targets: list[str], dropped: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from hpo_cli.components.activations import activation as new_activation
+from hpo_cli.components.activations import widening
 from hpo_cli.components.dropout import Dropout
 from hpo_cli.components.models.mlp import without_identities
 from hpo_cli.components.norms import bias_before
@@ -36,6 +38,8 @@ class CNN(nn.Sequential):
     Dropout stands in front of the head. A convolution before a batch norm has no bias: the norm subtracts it.
     Pooling right after the convolution leaves norm and activation a quarter of the work, and the weights for
     images lie in memory with channels last: together 1.7 times as fast on a CPU (batch 64, 1x28x28).
+    With maxout a convolution and its norm have `pieces` times the channels that the block gives.
+    The dropout is the plain one after selu too: alpha dropout is for single units, not for averages of them.
     Raises ConfigError for data without positions, for a kernel that is even or larger than the data, and for
     more poolings than the size allows.
     """
@@ -50,6 +54,7 @@ class CNN(nn.Sequential):
         kernel_size: int = 3,
         pooling: str = "max",
         activation: str = "relu",
+        pieces: int = 2,
         norm: str = "batch",
         norm_groups: int = 8,
         dropout: float = 0.0,
@@ -60,13 +65,15 @@ class CNN(nn.Sequential):
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         num_inputs, width = input_shape[0], channels
         for i in range(depth):
+            num_features = width * widening(activation, pieces=pieces)
             layers[f"conv{i}"] = _CONVOLUTIONS[dims](
-                num_inputs, width, kernel_size, padding=kernel_size // 2, bias=bias_before(norm)
+                num_inputs, num_features, kernel_size, padding=kernel_size // 2, bias=bias_before(norm)
             )
             if i < depth - 1:
                 layers[f"pool{i}"] = _pooling(pooling, dims=dims)
-            layers[f"norm{i}"] = new_norm(norm, width, dims=dims, groups=norm_groups)
-            layers[f"activation{i}"] = new_activation(activation)
+            positions = _positions(input_shape, num_poolings=0 if pooling == "none" else min(i + 1, depth - 1))
+            layers[f"norm{i}"] = new_norm(norm, num_features, dims=dims, groups=norm_groups, positions=positions)
+            layers[f"activation{i}"] = new_activation(activation, pieces=pieces)
             num_inputs, width = width, 2 * width
         layers["average"] = _GLOBAL_AVERAGES[dims](1)
         layers["flatten"] = nn.Flatten()
@@ -87,6 +94,10 @@ def _position_axes(input_shape: tuple[int, ...]) -> Dims:
             fix="set model=mlp",
         )
     return cast("Dims", dims)
+
+
+def _positions(input_shape: tuple[int, ...], *, num_poolings: int) -> int:
+    return math.prod(size >> num_poolings for size in input_shape[1:])
 
 
 def _pooling(name: str, *, dims: Dims) -> nn.Module:

@@ -18,11 +18,14 @@ def test_digits_equal_scikit_learns():
     assert raw.class_names == tuple(str(name) for name in published.target_names)
 
 
-def test_breast_cancer_equals_scikit_learns():
-    raw, published = bundled.breast_cancer(), datasets.load_breast_cancer()
+@pytest.mark.parametrize("name", ["breast_cancer", "wine", "iris"])
+def test_tables_of_classes_equal_scikit_learns(name):
+    raw, published = getattr(bundled, name)(), getattr(datasets, f"load_{name}")()
     np.testing.assert_array_equal(raw.x, published.data.astype(np.float32))
     np.testing.assert_array_equal(raw.y, published.target)
+    assert raw.y.dtype == np.int64
     assert raw.class_names == tuple(published.target_names)
+    assert raw.feature_names == tuple(published.feature_names)
 
 
 def test_diabetes_equals_scikit_learns_raw_features():
@@ -30,12 +33,14 @@ def test_diabetes_equals_scikit_learns_raw_features():
     np.testing.assert_array_equal(raw.x, published.data.astype(np.float32))
     np.testing.assert_array_equal(raw.y, published.target.astype(np.float32)[:, None])
     assert raw.class_names is None
+    assert raw.feature_names == tuple(published.feature_names)
 
 
 def test_reading_imports_no_heavy_package():
     code = (
-        "import sys; from hpo_cli.components.data import bundled, idx, mnist1d, split, tables; bundled.digits();"
-        "print(sorted({'sklearn', 'scipy', 'torch', 'pandas', 'matplotlib', 'mnist1d'} & set(sys.modules)))"
+        "import sys; from hpo_cli.components.data import bundled, cifar, idx, images, mnist1d, split, tables;"
+        "bundled.digits();"
+        "print(sorted({'sklearn', 'scipy', 'torch', 'pandas', 'matplotlib', 'mnist1d', 'PIL'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

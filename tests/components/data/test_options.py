@@ -10,7 +10,10 @@ from hydra import compose, initialize_config_dir
 
 from hpo_cli.options import conf_folder, list_options
 
-SHARED = {"task", "val_fraction", "test_fraction", "subset", "standardize", "split_seed", "placement", "num_workers"}
+SHARED = {
+    *("task", "val_fraction", "test_fraction", "subset", "standardize", "split_seed", "placement", "num_workers"),
+    *("classes", "folds", "fold"),
+}
 OPTIONS = list_options("data")
 LOSSES = {"breast_cancer": "bce", "diabetes": "mse"}
 
@@ -18,7 +21,7 @@ LOSSES = {"breast_cancer": "bce", "diabetes": "mse"}
 def test_every_option_is_collected():
     assert set(OPTIONS) >= {
         *("digits", "breast_cancer", "diabetes", "mnist", "fashion_mnist", "mnist1d"),
-        *("csv", "parquet"),
+        *("csv", "parquet", "wine", "iris", "cifar10", "cifar100", "images"),
     }
 
 
@@ -34,7 +37,7 @@ def test_its_keys_are_arguments_with_the_same_defaults(name):
         default = parameters[key].default
         assert value == ("???" if default is inspect.Parameter.empty else list(default) if default == () else default)
     assert option.description
-    assert option.defaults["task"] in ("classification", "regression")
+    assert option.defaults["task"] in ("classification", "regression", "several", "language")
 
 
 @pytest.mark.parametrize("name", OPTIONS)

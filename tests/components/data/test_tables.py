@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpo_cli.components.data.arrays import TargetColumn
 from hpo_cli.components.data.split import prepare
 from hpo_cli.components.data.tables import table
 from hpo_cli.errors import ConfigError
@@ -60,6 +61,57 @@ def test_regression_on_one_and_on_several_targets(csv):
     assert (one.y.dtype, one.class_names) == (np.float32, None)
     two = table(path=path, target=["c", "a"], task="regression")
     np.testing.assert_array_equal(two.y, [[3, 1], [7, 4]])
+
+
+MIXED = "a,kind,price,grade,sold\n1,cat,2.5,3,True\n2,dog,3.5,1,False\n3,cat,4.5,3,True\n4,emu,5.5,2,True\n"
+
+
+def test_several_targets_are_classes_or_numbers_by_what_they_hold(csv):
+    raw = table(path=csv(MIXED), target=["price", "kind", "sold", "grade"], task="several")
+    assert raw.columns == (
+        TargetColumn("price"),
+        TargetColumn("kind", ("cat", "dog", "emu")),
+        TargetColumn("sold", ("False", "True")),
+        TargetColumn("grade"),
+    )
+    np.testing.assert_array_equal(raw.y, [[2.5, 0, 1, 3], [3.5, 1, 0, 1], [4.5, 0, 1, 3], [5.5, 2, 1, 2]])
+    assert (raw.y.dtype, raw.task, raw.class_names) == (np.float32, "several", None)
+    assert raw.feature_names == ("a",)
+
+
+def test_a_column_of_numbers_is_a_class_when_it_is_named_so(csv):
+    raw = table(
+        path=csv(MIXED), target=["kind", "grade"], task="several", drop=["price", "sold"], class_targets=["grade"]
+    )
+    assert raw.columns[1] == TargetColumn("grade", ("1", "2", "3"))
+    np.testing.assert_array_equal(raw.y[:, 1], [2, 0, 2, 1])
+
+
+SEVERAL_REFUSED = {
+    "one column": ({"target": "kind"}, "data.target=[kind]: several needs two target columns or more"),
+    "no target": (
+        {"class_targets": ["grad"]},
+        "data.class_targets=[grad]: 'grad' is no target column; did you mean grade?",
+    ),
+    "fractions": ({"class_targets": ["price"]}, "data.target=price: is no class column"),
+    "other task": (
+        {"task": "regression", "target": ["grade", "price"], "class_targets": ["grade"]},
+        "data.class_targets=[grade]: has no effect with data.task=regression",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SEVERAL_REFUSED)
+def test_several_targets_that_do_not_fit_are_refused(csv, case):
+    keys, expected = SEVERAL_REFUSED[case]
+    defaults = {"task": "several", "target": ["kind", "price", "grade"], "drop": ["sold"]}
+    assert refusal(path=csv(MIXED), **{**defaults, **keys}).startswith(expected)
+
+
+def test_missing_values_in_several_targets_are_refused(csv):
+    keys = {"task": "several", "target": ["kind", "price"], "drop": ["sold"]}
+    assert "data.target=price: has 1 empty" in refusal(path=csv(MIXED.replace(",2.5,", ",,")), **keys)
+    assert "data.target=kind: has 1 empty" in refusal(path=csv(MIXED.replace("emu", "")), **keys)
 
 
 def test_columns_are_dropped(csv):

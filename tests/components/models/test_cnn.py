@@ -55,9 +55,11 @@ def test_pooling_never_leaves_less_than_one_position() -> None:
     assert deep(torch.randn(3, *DIGITS)).shape == (3, 10)
 
 
-@pytest.mark.parametrize(("norm", "bias"), [("batch", False), ("layer", True), ("group", True), ("none", True)])
-def test_only_batch_norm_takes_the_bias_away(norm: str, bias: bool) -> None:
-    net = CNN(input_shape=DIGITS, num_outputs=10, norm=norm)
+@pytest.mark.parametrize(
+    ("norm", "bias"), [("batch", False), ("instance", False), ("layer", True), ("group", True), ("none", True)]
+)
+def test_norms_over_positions_take_the_bias_away(norm: str, bias: bool) -> None:
+    net = CNN(input_shape=DIGITS, num_outputs=10, depth=3, norm=norm)
     assert (net.conv0.bias is not None) == bias
 
 
@@ -75,6 +77,8 @@ def test_dropout_stands_before_the_head() -> None:
         ({"kernel_size": 8}, r"^model\.kernel_size=8: must be odd, .*; set model\.kernel_size=7$"),
         ({"kernel_size": 9}, r"^model\.kernel_size=9: is larger than the data's 8x8; set at most .*=7$"),
         ({"norm": "group", "channels": 12}, r"^model\.norm_groups=8: must divide the 12 .*; choose one of 2, 3, 4, 6"),
+        ({"norm": "instance"}, r"^model\.norm=instance: needs several positions .*; set model\.norm=layer$"),
+        ({"activation": "maxout", "pieces": 1}, r"^model\.pieces=1: must be at least 2: .*; set model\.pieces=2$"),
         ({"pooling": "maxx"}, r"^model\.pooling=maxx: must be one of none, max, average; did you mean max\?$"),
         ({"input_shape": (30,)}, r"^model=cnn: needs images .*, samples here are 30; set model=mlp$"),
         ({"input_shape": (1, 2, 3, 4)}, r"^model=cnn: needs images .*, samples here are 1x2x3x4; set model=mlp$"),
@@ -89,3 +93,27 @@ def test_what_does_not_fit_is_refused_in_one_line(keys: dict[str, object], messa
 def test_kernel_as_large_as_the_image_fits() -> None:
     net = CNN(input_shape=(1, 7, 7), num_outputs=2, depth=1, kernel_size=7)
     assert net(torch.randn(2, 1, 7, 7)).shape == (2, 2)
+
+
+def test_maxout_takes_the_largest_of_its_convolutions() -> None:
+    torch.manual_seed(0)
+    net = CNN(input_shape=DIGITS, num_outputs=10, depth=1, channels=4, activation="maxout", pieces=3, norm="layer")
+    x = torch.randn(2, *DIGITS)
+    channels = net.norm0(net.conv0(x))
+    assert channels.shape == (2, 12, 8, 8)
+    hidden = channels.view(2, 4, 3, 8, 8).max(2).values
+    torch.testing.assert_close(net(x), net.head(hidden.mean((2, 3))))
+
+
+@pytest.mark.parametrize(("keys", "fits"), [({"depth": 3}, True), ({}, False), ({"pooling": "none"}, True)])
+def test_instance_norm_needs_positions_in_every_block(keys: dict[str, object], fits: bool) -> None:
+    if not fits:
+        with pytest.raises(ConfigError, match=r"^model\.norm=instance"):
+            CNN(input_shape=DIGITS, num_outputs=10, norm="instance", **keys)  # type: ignore[arg-type]
+        return
+    net = CNN(input_shape=DIGITS, num_outputs=10, norm="instance", **keys)  # type: ignore[arg-type]
+    assert net(torch.randn(2, *DIGITS)).shape == (2, 10)
+
+
+def test_dropout_of_averages_is_plain_after_selu() -> None:
+    assert isinstance(CNN(input_shape=DIGITS, num_outputs=2, activation="selu", dropout=0.1).dropout, nn.Dropout)

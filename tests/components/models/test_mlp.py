@@ -51,3 +51,40 @@ def test_dropout_rate_reaches_every_hidden_layer() -> None:
 def test_groups_that_do_not_divide_the_width_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"^model\.norm_groups=8: must divide the 100 channels"):
         MLP(input_shape=(5,), num_outputs=2, width=100, norm="group")
+
+
+def test_maxout_takes_the_largest_of_its_pieces_after_the_norm() -> None:
+    net = MLP(input_shape=(6,), num_outputs=3, depth=2, width=5, activation="maxout", pieces=3, norm="layer")
+    assert [(net.get_parameter(f"{name}.weight").shape) for name in ("linear0", "norm0", "linear1", "head")] == [
+        (15, 6),
+        (15,),
+        (15, 5),
+        (3, 5),
+    ]
+    x = torch.randn(4, 6)
+    hidden = net[1](net[0](x)).view(4, 5, 3).max(2).values
+    torch.testing.assert_close(net[2](net[1](net[0](x))), hidden)
+    assert net(x).shape == (4, 3)
+
+
+def test_pieces_alone_change_nothing() -> None:
+    two, nine = (MLP(input_shape=(6,), num_outputs=3, pieces=pieces) for pieces in (2, 9))
+    assert str(two) == str(nine)
+
+
+def test_groups_are_of_the_widened_layer() -> None:
+    keys = {"input_shape": (5,), "num_outputs": 2, "width": 10, "norm": "group", "norm_groups": 4}
+    with pytest.raises(ConfigError, match="must divide the 10 channels"):
+        MLP(**keys)  # type: ignore[arg-type]
+    assert MLP(**keys, activation="maxout")(torch.randn(3, 5)).shape == (3, 2)  # type: ignore[arg-type]
+
+
+def test_selu_gets_alpha_dropout() -> None:
+    for activation, kind in (("selu", nn.AlphaDropout), ("relu", nn.Dropout)):
+        net = MLP(input_shape=(5,), num_outputs=2, activation=activation, dropout=0.1)
+        assert [layer.p for layer in net if isinstance(layer, kind)] == [0.1, 0.1]
+
+
+def test_instance_norm_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^model\.norm=instance: needs several positions .*; set model\.norm=layer$"):
+        MLP(input_shape=(5,), num_outputs=2, norm="instance")

@@ -1,0 +1,72 @@
+"""Cross-entropies over many classes and over two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hpo_cli.components.losses.class_weights import ClassWeights, class_weights_of
+
+
+class CrossEntropy(nn.Module):
+    """Softmax and the negative log likelihood of the right class, as `torch.nn.CrossEntropyLoss` computes it.
+
+    `label_smoothing` (s) may change while training: the target becomes 1 - s + s / k, every other class s / k.
+    With class weights w the mean is torch's: the sum of w_y * loss over the sum of w_y, so that the scale of the
+    weights, and which classes a batch holds, leave the size of the loss alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_outputs: int | None = None,
+        class_counts: Sequence[int] | None = None,
+        class_weights: ClassWeights = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+        self.class_weights: Tensor | None
+        weights = class_weights_of(class_weights, num_classes=num_outputs, class_counts=class_counts)
+        self.register_buffer("class_weights", weights, persistent=False)
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss, a scalar in nats. outputs: logits [b, k] or [b, k, positions]; targets: int64 without the k."""
+        weights = None if self.class_weights is None else self.class_weights.to(outputs.dtype)
+        return functional.cross_entropy(outputs, targets, weight=weights, label_smoothing=self.label_smoothing)
+
+
+class BinaryCrossEntropy(nn.Module):
+    """Cross-entropy of one logit a sample against a class 0 or 1, with label smoothing.
+
+    The target y becomes `y (1 - s) + s / 2`, which is what `torch.nn.CrossEntropyLoss` does with two classes
+    (Szegedy et al. 2016, arXiv:1512.00567, section 7). `label_smoothing` (s) may change while training.
+    Class weights are two, for class 0 and class 1, and mean what they mean in CrossEntropy.
+    """
+
+    def __init__(
+        self,
+        *,
+        class_counts: Sequence[int] | None = None,
+        class_weights: ClassWeights = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+        self.class_weights: Tensor | None
+        weights = class_weights_of(class_weights, num_classes=2, class_counts=class_counts)
+        self.register_buffer("class_weights", weights, persistent=False)
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss, a scalar in nats. outputs: logits [b, 1]; targets: int64 [b], each 0 or 1."""
+        logits = outputs.squeeze(1)
+        smooth = targets.to(outputs.dtype) * (1.0 - self.label_smoothing) + self.label_smoothing / 2.0
+        if self.class_weights is None:
+            return functional.binary_cross_entropy_with_logits(logits, smooth)
+        weights = self.class_weights.to(outputs.dtype)
+        losses = weights[1] * smooth * functional.softplus(-logits) + weights[0] * (1.0 - smooth) * functional.softplus(
+            logits
+        )
+        return losses.sum() / weights[targets].sum()

@@ -1,0 +1,86 @@
+"""The moving average of the weights, against its formula and torch's own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from hpo_cli.engine.averaging import WeightAverage
+from hpo_cli.engine.evaluation import evaluate, judge
+from tests.engine.plans import SMALL, arrays, new_loop, plan, rows_of, trained
+
+
+def net() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+
+def walk(model: nn.Module) -> None:
+    for tensor in model.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.add_(torch.rand_like(tensor))
+
+
+def test_after_the_ramp_it_is_torchs_average() -> None:
+    """From update 82 on, (1 + n) / (10 + n) is above 0.9 and the decay alone counts."""
+    model = net()
+    ours = WeightAverage(model)
+    ours._num_updates = 1000
+    torchs = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    torchs.update_parameters(model)  # the first call copies
+    for _ in range(5):
+        walk(model)
+        ours.update(0.9)
+        torchs.update_parameters(model)
+    with ours.lent():
+        for name, tensor in torchs.module.state_dict().items():
+            torch.testing.assert_close(model.state_dict()[name], tensor, rtol=1e-6, atol=1e-7)
+
+
+def test_the_ramp_forgets_the_start() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    average, wanted = WeightAverage(model), 0.0
+    for n in range(1, 6):
+        model.weight.data.fill_(float(n))
+        average.update(0.999)
+        ramp = (1 + n) / (10 + n)
+        wanted = ramp * wanted + (1 - ramp) * n
+    with average.lent():
+        assert model.weight.item() == pytest.approx(wanted)
+
+
+def test_lending_gives_the_same_bits_back() -> None:
+    model = net()
+    average = WeightAverage(model)
+    walk(model)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    average.update(0.5)
+    with average.lent():
+        assert not torch.equal(model.state_dict()["0.weight"], before["0.weight"])
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_validation_and_best_weights_are_the_averages() -> None:
+    loop = trained(plan(*SMALL, "regularization.ema=0.9"))
+    own = evaluate_own(loop)
+    assert loop.system.average is not None
+    averaged = judge(loop.system, arrays(loop.plan, "val"), backend=loop.stepper.backend)
+    last = rows_of(loop)[-1]
+    assert last["val/loss"] == averaged["loss"] != own["loss"]
+
+
+def evaluate_own(loop):  # type: ignore[no-untyped-def]
+    loop.system.model.eval()
+    found = evaluate(loop.system, arrays(loop.plan, "val"), backend=loop.stepper.backend)
+    loop.system.train()
+    return found
+
+
+def test_training_itself_does_not_feel_the_average() -> None:
+    with_it, without = (trained(plan(*SMALL, *words)) for words in (("regularization.ema=0.9",), ()))
+    for ours, bare in zip(with_it.system.model.parameters(), without.system.model.parameters(), strict=True):
+        assert torch.equal(ours, bare)
+    assert new_loop(plan(*SMALL)).system.average is None
