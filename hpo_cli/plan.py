@@ -32,6 +32,10 @@ HEADS: dict[Task, tuple[Head, ...]] = {
 """What the loss of a task may ask of the model."""
 
 
+INIT_KINDS = ("linear", "convolution", "recurrent", "embedding", "zero_residual")
+"""Keys that every init shares; those that are off are not passed on, so that an init of your own need not take them."""
+
+
 @dataclass(frozen=True)
 class Component:
     """A chosen option: what to build and with which arguments."""
@@ -156,7 +160,7 @@ class RunPlan:
     loss: Component
     head: Head
     optimizer: Component
-    lr_decay: float
+    lr_decay: float | None
     schedule: Component
     warmup_steps: int
     augment: Component
@@ -209,11 +213,11 @@ def make_plan(config: Mapping[str, Any], *, choices: Mapping[str, str]) -> RunPl
         objective=objective_of(config),
         data=DataPlan(source=component("data", without=data_keys), **{key: config["data"][key] for key in data_keys}),
         model=component("model"),
-        init=component("init"),
+        init=component("init", without=tuple(key for key in INIT_KINDS if not config["init"].get(key))),
         loss=component("loss", without=("head",)),
         head=config["loss"]["head"],
         optimizer=component("optimizer", without=("lr", "weight_decay", "decay")),
-        lr_decay=config["optimizer"].get("decay", 0.0),
+        lr_decay=config["optimizer"].get("decay"),
         schedule=component("schedule", without=("warmup_steps",)),
         warmup_steps=config["schedule"]["warmup_steps"],
         augment=component("augment"),

@@ -25,7 +25,7 @@ from hpo_cli.plan import (
 from hpo_cli.record.folder import check_name
 
 RESERVED_AT_TOP = ("rules", "experiment")
-MAY_BE_NOTHING = ("augment", "init", "logger")
+MAY_BE_NOTHING = ("augment", "logger")
 """Groups whose `_target_` may be null: nothing is built then."""
 ALIASED = (
     "optimizer.lr", "optimizer.weight_decay", "model.dropout", "model.stochastic_depth", "loss.label_smoothing"
@@ -239,6 +239,8 @@ def _regularization_problems(config: Mapping[str, Any], choices: Mapping[str, st
 def _objective_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:  # noqa: ARG001
     known = OBJECTIVES[config["data"]["task"]]
     name = config["objective"]
+    if config["data"]["task"] == "several" and str(name).startswith("val/"):
+        return  # a metric of one column, whose name the data alone knows
     if name is not None and name not in known:
         near = did_you_mean(name, known)
         yield Problem("objective", f"must be one of {', '.join(known)} for this task", near, name)
@@ -262,6 +264,6 @@ def _trainer_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> 
 
 def _split_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:  # noqa: ARG001
     data = config["data"]
-    if data["val_fraction"] + data["test_fraction"] >= 1:
+    if data["folds"] is None and data["val_fraction"] + data["test_fraction"] >= 1:
         rule = f"with data.test_fraction={data['test_fraction']} leaves nothing to train on"
         yield Problem("data.val_fraction", rule, "lower one of them", data["val_fraction"])

@@ -103,7 +103,7 @@ def test_a_mapping_is_no_option(word: str) -> None:
 def test_each_optimizer_keeps_its_own_defaults() -> None:
     assert compose_and_check("optimizer=adamw").plan.regularization.weight_decay == 0.01
     assert compose_and_check("optimizer=adam").plan.regularization.weight_decay == 0.0
-    assert compose_and_check("optimizer=sgd").plan.lr == 0.01
+    assert compose_and_check("optimizer=sgd").plan.lr == 0.05
     assert compose_and_check("optimizer=sgd", "lr=0.5").plan.lr == 0.5
 
 

@@ -129,7 +129,7 @@ def test_hydra_takes_the_users_option_too(tmp_path: Path) -> None:
     assert mine.plan.trainer.devices == 3
     assert compose_and_check("--config-dir", str(folder), "optimizer=sgd").plan.lr == 0.25
     assert compose_and_check("--config-dir", str(folder), "trainer=ddp").plan.trainer.accelerator == "cpu"
-    assert compose_and_check("optimizer=sgd").plan.lr == 0.01
+    assert compose_and_check("optimizer=sgd").plan.lr == 0.05
 
 
 REST_OF_TRAINER = (

@@ -16,7 +16,9 @@ from hpo_cli.plan import Component
 _OURS = "hpo_cli.components."
 ALLOWED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "data": tuple(f"{_OURS}data.{module}." for module in ("bundled", "cifar", "idx", "images", "mnist1d", "tables", "text")),
+        "data": tuple(
+            f"{_OURS}data.{module}." for module in ("bundled", "cifar", "idx", "images", "mnist1d", "tables", "text")
+        ),
         "model": (f"{_OURS}models.", "torch.nn."),
         "init": (f"{_OURS}init.",),
         "optimizer": ("torch.optim.", f"{_OURS}optimizers."),

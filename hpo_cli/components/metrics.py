@@ -55,6 +55,19 @@ def measure_of(head: Head, spec: DataSpec) -> Measure:
     return Measure(head, positions, spec.columns or (), spec.target_scale)
 
 
+def metric_names(measure: Measure) -> tuple[str, ...]:
+    """The metrics beside the loss, by the names that `metrics_from_sums` gives them."""
+    if measure.head == "several":
+        return tuple(
+            f"{column.name}_{name}"
+            for column in measure.columns
+            for name in (("accuracy",) if column.class_names else ("mae", "r2"))
+        )
+    if measure.head == "targets":
+        return ("mae", "r2")
+    return ("accuracy",) if measure.positions is None else ("accuracy", "perplexity")
+
+
 def metric_sums(outputs: Tensor, targets: Tensor, *, measure: Measure) -> Tensor:
     """Add up one batch: float64, 1-d, on the outputs' device (float32 on mps, which has no float64).
 

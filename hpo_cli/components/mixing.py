@@ -35,9 +35,15 @@ def mix(x: Tensor, *, mixup: float, cutmix: float) -> Mixed:
 
 
 def draw_share(alpha: float) -> float:
-    """A number of 0 .. 1 from Beta(alpha, alpha)."""
-    both = torch.tensor([alpha, alpha], dtype=torch.float64)
-    return torch.distributions.Dirichlet(both, validate_args=False).sample()[0].item()
+    """A number of 0 .. 1 from Beta(alpha, alpha).
+
+    The ratio of two Gamma(alpha) draws, each as log Gamma(alpha + 1) + log(uniform) / alpha: small alphas do not
+    underflow, for which torch's own Beta gives 0.5.
+    """
+    shape = torch.full((2,), alpha + 1.0, dtype=torch.float64)
+    logs = torch.distributions.Gamma(shape, torch.ones_like(shape), validate_args=False).sample().log()
+    ours, theirs = logs + torch.rand(2, dtype=torch.float64).log() / alpha
+    return torch.sigmoid(ours - theirs).item()
 
 
 def mixed_up(x: Tensor, *, share: float) -> Mixed:

@@ -55,6 +55,4 @@ class WeightAverage:
 
 def _floats(model: nn.Module) -> dict[str, torch.Tensor]:
     """Parameters and buffers that can be averaged; counters are not."""
-    return {
-        name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if tensor.is_floating_point()
-    }
+    return {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if tensor.is_floating_point()}

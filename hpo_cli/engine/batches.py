@@ -155,7 +155,14 @@ def tensors(split: Split, *, device: torch.device, dtype: torch.dtype) -> Pair:
 
 
 def source(
-    split: Split, *, order: Order, shard: Shard, device: torch.device, dtype: torch.dtype, placement: str, num_workers: int
+    split: Split,
+    *,
+    order: Order,
+    shard: Shard,
+    device: torch.device,
+    dtype: torch.dtype,
+    placement: str,
+    num_workers: int,
 ) -> BatchSource:
     """The batch source for `data.placement`: device, workers, or auto (device when the split fits)."""
     if placement == "device" or (placement == "auto" and _fits(split, device)):

@@ -84,5 +84,5 @@ def weights_sha256(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
     for name, tensor in sorted(tensors, key=lambda pair: pair[0]):
         array = tensor.detach().cpu().contiguous()
         digest.update(f"{name}|{array.dtype}|{tuple(array.shape)}|".encode())
-        digest.update(array.view(torch.uint8).numpy().tobytes() if array.ndim else str(array.item()).encode())
+        digest.update(array.flatten().view(torch.uint8).numpy().tobytes() if array.ndim else str(array.item()).encode())
     return digest.hexdigest()

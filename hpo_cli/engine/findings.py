@@ -159,7 +159,7 @@ def class_findings(name: str, class_names: Sequence[str], guesses: Guesses, *, w
         for row in rows
     )
     confusion = pairs.reshape(num_classes, num_classes)
-    losses = np.bincount(guesses.true, guesses.loss, minlength=num_classes)
+    losses = np.bincount(guesses.true, guesses.loss, minlength=num_classes).astype(np.float64)
     return ClassFindings(name, tuple(class_names), confusion, losses, tuple(mistakes))
 
 

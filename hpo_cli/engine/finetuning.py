@@ -71,7 +71,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """
     found = weights_in(checkpoints.load(path))
     wanted = model.state_dict()
-    head = {f"{name}." for name, _ in layer_groups(model)[-1]}
+    head = {f"{name}." for layer in layer_groups(model)[-1:] for name, _ in layer}
     fitting = {key: value for key, value in found.items() if key in wanted and value.shape == wanted[key].shape}
     missing = [key for key in wanted if key not in fitting and not any(key.startswith(name) for name in head)]
     if missing:
@@ -89,6 +89,8 @@ def _difference(key: str, wanted: Mapping[str, torch.Tensor], found: Mapping[str
 
 def freeze(model: nn.Module, num_layers: int) -> None:
     """Take the first `num_layers` layers out of training; -1 means all but the last. Raises ConfigError."""
+    if not num_layers:
+        return
     layers = layer_groups(model)
     if num_layers >= len(layers):
         rule = f"leaves nothing to train: the model has {len(layers)} layers"

@@ -28,8 +28,8 @@ _DEFAULT_MEMORY = 4 << 30  # where the system does not say what is free
 def fitting_batch_size(plan: RunPlan) -> int:
     """The batch size for this plan on this machine: at most MOST and the training samples.
 
-    On a GPU a whole step is tried with each power of two until memory runs out; on the CPU what a backward pass keeps is
-    measured for small batches and reckoned up. Raises RunFailedError when one sample is too many.
+    On a GPU a whole step is tried with each power of two until memory runs out; on the CPU what a backward pass keeps
+    is measured for small batches and reckoned up. Raises RunFailedError when one sample is too many.
     """
     splits = load_splits(plan.data, allow=plan.allow_targets)
     most = min(MOST, len(splits.train.x))

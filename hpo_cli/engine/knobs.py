@@ -6,6 +6,7 @@ checkpoints use it; whatever is not in the table is cold and needs a branch.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -14,7 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from hpo_cli.components.dropout import StochasticDepth
+from hpo_cli.components.dropout import AlphaDropout, Dropout, StochasticDepth
+from hpo_cli.components.image_changes import NUM_COLOURS
 from hpo_cli.engine.system import System
 
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
@@ -87,7 +89,13 @@ def _set_betas(system: System, value: list[float]) -> None:
 
 
 def _dropout_layers(system: System) -> list[Any]:
-    return [layer for layer in system.model.modules() if isinstance(layer, DROPOUT)]
+    """The layers that take the run's rate: our own, or in a network of the user's all that torch has.
+
+    Libraries' networks keep further layers, at rates that are part of the architecture.
+    """
+    layers = list(system.model.modules())
+    own = [layer for layer in layers if isinstance(layer, (Dropout, AlphaDropout))]
+    return own or [layer for layer in layers if isinstance(layer, DROPOUT)]
 
 
 def _set_dropout(system: System, value: float) -> None:
@@ -104,12 +112,32 @@ def _set_stochastic_depth(system: System, value: float) -> None:
         branch.p = value
 
 
-def _criterion(name: str) -> Knob:
+def _attribute(name: str, *, of: Callable[[System], Any]) -> Knob:
+    """A plain attribute of a part of the system, read again at each use of that part."""
     return Knob(
-        get=lambda system: getattr(system.criterion, name),
-        set=lambda system, value: setattr(system.criterion, name, value),
-        present=lambda system: hasattr(system.criterion, name),
+        get=lambda system: getattr(of(system), name),
+        set=lambda system, value: setattr(of(system), name, value),
+        present=lambda system: getattr(of(system), name, None) is not None,
     )
+
+
+def _criterion(name: str) -> Knob:
+    return _attribute(name, of=lambda system: system.criterion)
+
+
+def _augment(name: str) -> Knob:
+    return _attribute(name, of=lambda system: system.augment)
+
+
+def _has_colours(name: str) -> Callable[[System], bool]:
+    own = _augment(name).present
+    return lambda system: own(system) and system.spec.input_shape[0] == NUM_COLOURS
+
+
+LOSS_NUMBERS = ("gamma", "alpha", "delta", "weight", "center_lr")
+AUGMENT_NUMBERS = (
+    "strength", "flip", "crop", "rotate", "zoom", "brightness", "contrast", "blur", "erasing",
+)  # fmt: skip
 
 
 HOT: Mapping[str, Knob] = MappingProxyType(
@@ -119,14 +147,14 @@ HOT: Mapping[str, Knob] = MappingProxyType(
         "epochs": _setting("epochs"),
         "batch.accumulate": _setting("accumulate"),
         "schedule.warmup_steps": _setting("warmup_steps"),
-        "optimizer.decay": _setting("lr_decay"),
+        "optimizer.decay": replace(_setting("lr_decay"), present=lambda system: system.settings.lr_decay is not None),
         "optimizer.momentum": replace(_GROUP_MOMENTUM, get=_get_momentum, set=_set_momentum),
         "optimizer.betas": replace(_GROUP_BETAS, get=_get_betas, set=_set_betas),
         "optimizer.alpha": _optimizer("alpha"),
         "optimizer.eps": _optimizer("eps"),
         "regularization.weight_decay": _optimizer("weight_decay"),
         "regularization.mixup": _setting("mixup"),
-        "regularization.cutmix": _setting("cutmix"),
+        "regularization.cutmix": replace(_setting("cutmix"), present=lambda system: len(system.spec.input_shape) > 1),
         "regularization.ema": _setting("ema"),
         "regularization.l1": _setting("l1"),
         "regularization.l2": _setting("l2"),
@@ -143,19 +171,33 @@ HOT: Mapping[str, Knob] = MappingProxyType(
             present=lambda system: bool(_branches(system)),
         ),
         "regularization.label_smoothing": _criterion("label_smoothing"),
+        **{f"loss.{name}": _criterion(name) for name in LOSS_NUMBERS},
+        **{f"augment.{name}": _augment(name) for name in AUGMENT_NUMBERS},
+        **{f"augment.{name}": replace(_augment(name), present=_has_colours(name)) for name in ("saturation", "hue")},
     }
 )
 """Config key -> knob."""
 
 
+def _given(term: Any, _: System) -> Any:
+    return term
+
+
+def knobs_of(system: System) -> dict[str, Knob]:
+    """The knobs that this system has: those of HOT that apply, and the weight of each term of its loss."""
+    found = {key: knob for key, knob in HOT.items() if knob.present(system)}
+    for name, term in getattr(system.criterion, "terms", {}).items():
+        found[f"loss.terms.{name}.weight"] = _attribute("weight", of=functools.partial(_given, term))
+    return found
+
+
 def read_knobs(system: System) -> dict[str, Any]:
     """The value of every hot knob that this system has, read back from the objects that use it."""
-    return {key: knob.get(system) for key, knob in HOT.items() if knob.present(system)}
+    return {key: knob.get(system) for key, knob in knobs_of(system).items()}
 
 
 def set_knobs(system: System, values: Mapping[str, Any]) -> None:
     """Set several knobs; a key that is no knob of this system is a KeyError."""
+    knobs = knobs_of(system)
     for key, value in values.items():
-        if not HOT[key].present(system):
-            raise KeyError(key)
-        HOT[key].set(system, value)
+        knobs[key].set(system, value)

@@ -36,8 +36,8 @@ class Recorder(Protocol):
     def row(self, row: Mapping[str, Any]) -> None:
         """Append a row of metrics."""
 
-    def improved(self, step: int, weights: Mapping[str, torch.Tensor]) -> None:
-        """These weights have the best objective so far."""
+    def improved(self, step: int, state: Mapping[str, Any]) -> None:
+        """The weights of model and criterion in `state` have the best objective so far."""
 
     def checkpoint(self, state: Mapping[str, Any], *, step: int, epoch: int) -> None:
         """Write a state from which training can go on."""
@@ -171,7 +171,8 @@ class TrainingLoop:
         improved = objective.name in self.best and self.best[objective.name].step == step
         self._stale_epochs = 0 if improved else self._stale_epochs + 1
         if improved:
-            self._recorder.improved(step, self.system.model.state_dict())
+            state = {"model": self.system.model.state_dict(), "criterion": self.system.criterion.state_dict()}
+            self._recorder.improved(step, state)
         if objective.name in self.metrics:
             self.system.schedule.observe(self.metrics[objective.name], mode=objective.mode)
         patience = self.plan.regularization.early_stopping

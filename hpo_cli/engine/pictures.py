@@ -25,7 +25,7 @@ _INKS = (0, 96, 160)
 
 
 def pictures(split: Split, spec: DataSpec, indices: Sequence[int]) -> list[Pixels]:
-    """Samples of a split, grey [h, w] or RGB [h, w, 3], all of one shape; none where samples are no images or signals."""
+    """Samples of a split, grey [h, w] or RGB [h, w, 3], all of one shape; none for tables and tokens."""
     x = split.x
     if x.dtype.kind != "f" or x.ndim not in (_IMAGES, _SIGNALS):
         return []

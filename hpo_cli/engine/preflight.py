@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,15 +13,20 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from hpo_cli.components.data.arrays import Splits
 from hpo_cli.components.dropout import StochasticDepth
+from hpo_cli.components.metrics import metric_names
+from hpo_cli.components.mixing import check_mixing
 from hpo_cli.engine.batches import Shard
 from hpo_cli.engine.knobs import DROPOUT
 from hpo_cli.engine.progress import Horizon, Position
 from hpo_cli.engine.system import Settings, System
-from hpo_cli.errors import ConfigError, Problem, UserError
+from hpo_cli.errors import ConfigError, Problem, UserError, did_you_mean
 from hpo_cli.plan import RunPlan
 
 SMALL_STEP_FLOPS = 200e6
 """Below this, a second CPU thread costs more than it brings."""
+
+SMALL_LAYER_FLOPS = 20e6
+"""Likewise for a layer of a deep network: threads meet after each."""
 
 
 def horizon(
@@ -49,6 +55,9 @@ def check_fit(plan: RunPlan, system: System, splits: Splits) -> None:
         *_batch_norm_problems(plan, system, num_samples),
         *_device_problems(plan),
         *_dropout_problems(plan, system),
+        *_objective_problems(plan, system),
+        *_mixing_problems(plan, system),
+        *_feature_problems(plan, system),
     ]
     if problems:
         raise ConfigError.of(problems)
@@ -108,6 +117,37 @@ def _dropout_problems(plan: RunPlan, system: System) -> Iterator[Problem]:
         yield Problem(key, rule, "set it to 0, or choose a residual network", reg.stochastic_depth)
 
 
+def _objective_problems(plan: RunPlan, system: System) -> Iterator[Problem]:
+    known = ["val/loss", *(f"val/{name}" for name in metric_names(system.measure))]
+    name = plan.objective.name
+    if name not in known:
+        near = did_you_mean(name, known)
+        yield Problem("objective", f"must be one of {', '.join(known)} for this data", near, name)
+
+
+def _mixing_problems(plan: RunPlan, system: System) -> Iterator[Problem]:
+    try:
+        check_mixing(cutmix=plan.regularization.cutmix, input_shape=system.spec.input_shape)
+    except ConfigError as error:
+        yield from error.problems
+
+
+def _feature_problems(plan: RunPlan, system: System) -> Iterator[Problem]:
+    """A loss that looks at features sees those of its own process, as plain Python hooks hand them over."""
+    if not getattr(system.criterion, "needs_features", False):
+        return
+    reg = plan.regularization
+    if reg.mixup or reg.cutmix:
+        key = "mixup" if reg.mixup else "cutmix"
+        rule = f"loss={plan.loss.option} draws samples to the center of one class, a mixed one has two"
+        yield Problem(f"regularization.{key}", rule, "set it to 0", getattr(reg, key))
+    if plan.trainer.compile:
+        yield Problem("trainer.compile", f"loss={plan.loss.option} looks inside the model", "set it to false", "true")
+    if plan.trainer.devices > 1:
+        rule = f"loss={plan.loss.option} keeps its centers in one process"
+        yield Problem("trainer.devices", rule, "set it to 1", plan.trainer.devices)
+
+
 def _device_problems(plan: RunPlan) -> Iterator[Problem]:
     wanted, gpus = plan.trainer.accelerator, torch.cuda.device_count()
     if plan.trainer.precision == "16-mixed" and not (gpus and wanted in ("gpu", "auto")):
@@ -125,14 +165,27 @@ def _device_problems(plan: RunPlan) -> Iterator[Problem]:
         yield Problem("trainer.accelerator", "torch sees no Apple GPU here", "use trainer=cpu", wanted)
 
 
-def step_flops(system: System, batch_size: int) -> float:
-    """Floating-point operations of a forward and backward pass: 6 for each use of a linear or convolution weight."""
-    layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    uses = [
-        layer.weight.numel() * math.prod(shape[2:])  # type: ignore[operator]
-        for layer, shape in _output_shapes(system, layers)
-    ]
-    return 6.0 * sum(uses) * batch_size
+def layer_flops(system: System, batch_size: int) -> list[float]:
+    """Floating-point operations of each layer, forward and backward, that threads can share: 6 for a weight's use.
+
+    The positions of a recurrent layer come one after the other, so that it counts with one.
+    """
+    kinds = (nn.Linear, *_CONVOLUTIONS, nn.RNNBase)
+    weights = (
+        sum(weight.numel() for weight in layer.parameters() if weight.ndim > 1) * _positions(layer, shape)
+        for layer, shape in _output_shapes(system, kinds)
+    )
+    return [6.0 * batch_size * uses for uses in weights]
+
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def _positions(layer: nn.Module, shape: torch.Size) -> int:
+    """How many positions of one sample a layer computes at once. shape: of what it gives."""
+    if isinstance(layer, nn.RNNBase):
+        return 1
+    return math.prod(shape[2:] if isinstance(layer, _CONVOLUTIONS) else shape[1:-1])
 
 
 def _batch_norm_positions(system: System) -> set[int]:
@@ -145,8 +198,8 @@ def _output_shapes(system: System, kinds: tuple[type[nn.Module], ...]) -> list[t
     """The layers of these kinds in the order in which a sample passes them, and the shape of what each gives."""
     found: list[tuple[nn.Module, torch.Size]] = []
 
-    def note(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:  # noqa: ARG001
-        found.append((layer, output.shape))
+    def note(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: Any) -> None:  # noqa: ARG001
+        found.append((layer, (output[0] if isinstance(output, tuple) else output).shape))
 
     handles = [layer.register_forward_hook(note) for layer in system.model.modules() if isinstance(layer, kinds)]
     training = system.model.training
@@ -164,6 +217,7 @@ def choose_threads(plan: RunPlan, system: System, *, cores: int) -> int:
     """CPU threads of one process: as asked; else one for small steps; else a fair share of the cores."""
     if plan.trainer.threads is not None:
         return plan.trainer.threads
-    if step_flops(system, plan.batch_size) < SMALL_STEP_FLOPS:
+    layers = layer_flops(system, plan.batch_size)
+    if sum(layers) < max(SMALL_STEP_FLOPS, SMALL_LAYER_FLOPS * len(layers)):
         return 1
     return max(1, cores // plan.trainer.devices)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hpo_cli.engine import checkpoints
 from hpo_cli.plan import CheckpointPlan
 from hpo_cli.record import ledger
@@ -30,7 +28,7 @@ class FolderRecorder:
     def __init__(self, folder: Path, plan: CheckpointPlan, *, mirror: Callable[[Row], None] | None = None) -> None:
         self._folder, self._plan, self._mirror = folder, plan, mirror
         self._metrics = MetricsWriter(folder / METRICS)
-        self._best: dict[int, Mapping[str, torch.Tensor]] = {}
+        self._best: dict[int, Mapping[str, Any]] = {}
 
     def row(self, row: Row) -> None:
         """See loop.Recorder."""
@@ -40,14 +38,14 @@ class FolderRecorder:
         if self._mirror is not None:
             self._mirror(row)
 
-    def improved(self, step: int, weights: Mapping[str, torch.Tensor]) -> None:
+    def improved(self, step: int, state: Mapping[str, Any]) -> None:
         """See loop.Recorder."""
         if not self._plan.keep_best:
             return
-        self._best[step] = checkpoints.snapshot(dict(weights))
+        self._best[step] = checkpoints.snapshot(dict(state))
         for old in sorted(self._best)[: -self._plan.keep_best]:
             del self._best[old]
-        if sum(tensor.nbytes for tensor in weights.values()) > KEEP_IN_MEMORY:
+        if sum(tensor.nbytes for tensor in state["model"].values()) > KEEP_IN_MEMORY:
             self._write_best()
 
     def checkpoint(self, state: Mapping[str, Any], *, step: int, epoch: int) -> None:
@@ -59,10 +57,10 @@ class FolderRecorder:
         checkpoints.prune(self._folder / CHECKPOINTS, prefix="step-", keep=self._plan.keep_last)
 
     def _write_best(self) -> None:
-        for step, weights in sorted(self._best.items()):
+        for step, state in sorted(self._best.items()):
             name = checkpoints.best_name(step)
             if not (self._folder / CHECKPOINTS / name).exists():
-                self._write(name, {"model": weights, "step": step}, step=step)
+                self._write(name, {**state, "step": step}, step=step)
         checkpoints.prune(self._folder / CHECKPOINTS, prefix="best-", keep=self._plan.keep_best)
         self._best.clear()
 
@@ -87,7 +85,7 @@ class NullRecorder:
     def row(self, row: Row) -> None:
         """See loop.Recorder."""
 
-    def improved(self, step: int, weights: Mapping[str, torch.Tensor]) -> None:
+    def improved(self, step: int, state: Mapping[str, Any]) -> None:
         """See loop.Recorder."""
 
     def checkpoint(self, state: Mapping[str, Any], *, step: int, epoch: int) -> None:

@@ -100,9 +100,13 @@ def _guessed(system: System, data: Pair) -> Guesses:
         _guesses(_logits(outputs.double(), system), targets, places.numpy())
         for places, outputs, targets in _outputs(system, data)
     ]
-    names = ("indices", "true", "predicted", "probability", "loss")
     return Guesses(
-        *(np.concatenate([getattr(one, name) for one in found]) for name in names), per_sample=found[0].per_sample
+        indices=np.concatenate([one.indices for one in found]),
+        true=np.concatenate([one.true for one in found]),
+        predicted=np.concatenate([one.predicted for one in found]),
+        probability=np.concatenate([one.probability for one in found]),
+        loss=np.concatenate([one.loss for one in found]),
+        per_sample=found[0].per_sample,
     )
 
 

@@ -76,9 +76,7 @@ class Stepper:
             lr *= times if settings.scale_lr == "linear" else math.sqrt(times)
         return Rates(lr, None if settings.momentum is None else settings.momentum * factors.momentum)
 
-    def update(
-        self, batches: Sequence[Pair], *, rates: Rates, place: tuple[int, int], sizes: Sequence[int]
-    ) -> None:
+    def update(self, batches: Sequence[Pair], *, rates: Rates, place: tuple[int, int], sizes: Sequence[int]) -> None:
         """One update from the mean gradient over all samples of `batches`, as one large batch would give it.
 
         place: (epoch, first sample), seeds the step's randomness.   sizes: samples of each batch over all processes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from hpo_cli.engine.randomness import INIT, derive, seed_everywhere
 from hpo_cli.errors import ConfigError, Problem
 from hpo_cli.plan import Component, DataPlan, RunPlan
 
+
 @dataclass
 class Settings:
     """Numbers that the loop reads at every step; the hot knobs that live in no other object.
@@ -33,7 +35,7 @@ class Settings:
     """
 
     lr: float
-    lr_decay: float
+    lr_decay: float | None
     batch_size: int
     epochs: int
     accumulate: int
@@ -146,6 +148,8 @@ def check_components(plan: RunPlan) -> None:
         try:
             target = resolve(component, allow=plan.allow_targets)
             bound(component, target, dict.fromkeys(GIVEN[component.group]))
+            if component.group == "schedule":
+                schedule_of(component, allow=plan.allow_targets)
         except ConfigError as error:
             problems.extend(error.problems)
     if problems:
@@ -185,6 +189,10 @@ def blank_system(plan: RunPlan, spec: DataSpec) -> System:
 
 def build_model(plan: RunPlan, spec: DataSpec) -> nn.Module:
     """The plan's network with the weights that its layers draw themselves."""
+    target = resolve(plan.model, allow=plan.allow_targets)
+    if spec.num_tokens is not None and "num_tokens" not in inspect.signature(target).parameters:
+        rule = f"takes numbers, and data={plan.data.source.option} is made of tokens"
+        raise ConfigError("model", plan.model.option, rule=rule, fix="set model=lstm, gru or transformer")
     model = build(
         plan.model,
         allow=plan.allow_targets,

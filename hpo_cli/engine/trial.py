@@ -90,9 +90,10 @@ def describe(system: System) -> tuple[Layer, ...]:
     found: list[Layer] = []
     names = {module: name for name, module in system.model.named_modules() if not list(module.children())}
 
-    def note(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:  # noqa: ARG001
+    def note(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: Any) -> None:  # noqa: ARG001
         parameters = sum(parameter.numel() for parameter in module.parameters())
-        found.append(Layer(names[module], type(module).__name__, tuple(output.shape[1:]), parameters))
+        given = output[0] if isinstance(output, tuple) else output
+        found.append(Layer(names[module], type(module).__name__, tuple(given.shape[1:]), parameters))
 
     handles = [module.register_forward_hook(note) for module in names]
     system.model.eval()

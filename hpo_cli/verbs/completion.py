@@ -36,7 +36,8 @@ HINTS = {
     "zsh": 'eval "$(hpo-run completion zsh)"  in ~/.zshrc',
     "fish": "hpo-run completion fish > ~/.config/fish/completions/hpo-run.fish",
 }
-RUN_VERBS = ("show", "curves", "diff", "test")
+RUN_VERBS = ("show", "curves", "diff", "results", "average", "test")
+COMPOSING_VERBS = ("check", "explore", "gradcheck")
 
 
 def main(argv: list[str]) -> int:
@@ -57,7 +58,7 @@ def answers(text: str) -> set[str]:
     before = words[1:]
     if before and before[0] in RUN_VERBS:
         return {run for run in _runs() if run.startswith(current)}
-    if before and before[0] in VERBS and before[0] != "check":
+    if before and before[0] in VERBS and before[0] not in COMPOSING_VERBS:
         return set()
     first = set() if before else {verb for verb in VERBS if verb.startswith(current)}
     return first | {word for word in _overrides(before, current) if word.startswith(current)}

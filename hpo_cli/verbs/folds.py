@@ -61,8 +61,10 @@ def _new_parent(found: Composed) -> Path:
 
 
 def _parent(ref: str, outputs: Path) -> Path:
-    found = [Path(ref), *outputs.glob(f"*/{ref}*" if ref.isalnum() else ref)]
-    parents = [path for path in found if path.is_dir() and not is_run(path) and is_run(fold_folder(path, 1))]
+    found = [Path(ref), *(outputs.glob(f"*/{ref}*") if ref.isalnum() else ())]
+    parents: list[Path] = [
+        path for path in found if path.is_dir() and not is_run(path) and is_run(fold_folder(path, 1))
+    ]
     if len(parents) != 1:
         rule = "is no cross-validation" if not parents else "is the beginning of several"
         raise UserError(f"{ref}: {rule}; give the folder that `hpo-run data.folds=5` printed")

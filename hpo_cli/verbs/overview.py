@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hpo_cli.cli import VERBS
-from hpo_cli.console.output import Line, Span, line, write
+from hpo_cli.console.output import Line, Span, is_terminal, line, width, write
 from hpo_cli.errors import UserError, did_you_mean, shown
 from hpo_cli.options import GROUPS, Option, list_groups, list_options, main_config
 from hpo_cli.verbs.composing import composing_parser, read_words
@@ -20,6 +21,7 @@ EXAMPLES = (
     ("hpo-run check model=cnn model.depth=4", "look before you train"),
     ("hpo-run curves last best", "compare what you have"),
 )
+_NARROWEST = 20  # columns in which a note is still worth wrapping
 OTHER_FLAGS = ("--resolve", "--multirun", "-m", "--version")
 """Flags that `--help` passes over."""
 
@@ -41,26 +43,26 @@ def _overview(config_dir: Path | None) -> Iterator[Line]:
     yield line("")
     yield line(Span("verbs", "bold"))
     for verb, about in VERBS.items():
-        yield line(f"  {verb:12} {about}")
+        yield from _noted(f"  {verb:12} ", about)
     yield line("")
     yield line(Span("words", "bold"), "  (key=value)")
     yield from _keys(main_config(), prefix="", only=_top_words())
     yield line("")
-    yield line(Span("groups", "bold"), "  (group=option; hpo-run --help group=option lists the option's keys)")
+    yield line(Span("groups", "bold"), "  (group=option; more: hpo-run --help optimizer, --help optimizer=adam)")
     for group in list_groups(config_dir=config_dir):
         yield from _group(group, config_dir)
-    yield line("  when and how many checkpoints: hpo-run --help checkpoint")
+    yield line("  and checkpoint, finetune: hpo-run --help finetune")
     yield line("")
     yield line(Span("flags", "bold"))
     yield line("  --cfg job|hydra|all [--resolve]   print the composed config and stop")
-    yield line("  --config-dir DIR                  a folder of your own options: DIR/model/mine.yaml is model=mine")
+    yield line("  --config-dir DIR                  your own options: DIR/model/mine.yaml")
     yield line("  --config-name NAME                another main config, from DIR")
     yield line("  --version                         which hpo-run this is")
     yield line("")
     yield line(Span("examples", "bold"))
-    width = max(len(command) for command, _ in EXAMPLES)
     for command, about in EXAMPLES:
-        yield line(f"  {command:{width}}  ", Span(about, "dim"))
+        yield line(f"  {command}")
+        yield line(Span(f"      {about}", "dim"))
 
 
 def _top_words() -> list[str]:
@@ -68,8 +70,16 @@ def _top_words() -> list[str]:
 
 
 def _group(group: str, config_dir: Path | None) -> Iterator[Line]:
-    for index, option in enumerate(list_options(group, config_dir=config_dir).values()):
-        yield line(f"  {group if index == 0 else '':15}{option.name:15}", Span(option.description, "dim"))
+    """The names of a group's options."""
+    yield from _noted(f"  {group:14} ", ", ".join(list_options(group, config_dir=config_dir)))
+
+
+def _noted(left: str, note: str, *, style: str = "") -> Iterator[Line]:
+    """`left` and a note beside it, on as many lines as a terminal needs; a pipe gets one."""
+    room = width() - len(left) if is_terminal() else 0
+    parts = textwrap.wrap(note, room, break_on_hyphens=False) if room >= _NARROWEST else [note]
+    for index, part in enumerate(parts or [""]):
+        yield line(left if index == 0 else " " * len(left), Span(part, style))
 
 
 def _topic(topic: str, config_dir: Path | None) -> Iterator[Line]:
@@ -83,12 +93,27 @@ def _topic(topic: str, config_dir: Path | None) -> Iterator[Line]:
         options = list_options(group, config_dir=config_dir)
         if name and name not in options:
             raise UserError(f"{topic}: {group} has {', '.join(options)}; {did_you_mean(name, options)}".rstrip("; "))
-        for option in [options[name]] if name else options.values():
-            yield from _option(option)
+        if name or len(options) == 1:
+            yield from _option(options[name] if name else next(iter(options.values())))
+        else:
+            yield from _options(group, options)
     else:
         known = [*groups, *_top_words()]
         near = did_you_mean(group, known) or f"groups are {', '.join(GROUPS)}"
         raise UserError(f"{topic}: no group and no word of the config; {near}")
+
+
+def _options(group: str, options: Mapping[str, Option]) -> Iterator[Line]:
+    """One line an option, and the keys that all of them share."""
+    widest = max(map(len, options))
+    for option in options.values():
+        yield from _noted(f"{group}={option.name:{widest}}  ", option.description, style="dim")
+    yield line("")
+    if shared := list(_shared_keys(group)):
+        yield line(Span("keys of all of them", "bold"))
+        yield from shared
+        yield line("")
+    yield line(f"hpo-run --help {group}={next(iter(options))} shows the keys of one")
 
 
 def _option(option: Option) -> Iterator[Line]:
@@ -106,7 +131,7 @@ def _shared_keys(group: str, besides: Sequence[str] = ()) -> Iterator[Line]:
         for key, value in shared.items():
             if key not in besides:
                 name = f"{group}.{key}"
-                yield _key(name, value, [main.comments.get(name, ""), _rule_words(main.rules.get(name, {}))])
+                yield from _key(name, value, [main.comments.get(name, ""), _rule_words(main.rules.get(name, {}))])
 
 
 def _keys(option: Option, *, prefix: str, only: Sequence[str]) -> Iterator[Line]:
@@ -114,11 +139,11 @@ def _keys(option: Option, *, prefix: str, only: Sequence[str]) -> Iterator[Line]
         value = option.defaults[key]
         if not isinstance(value, dict):
             notes = [option.comments.get(key, ""), _rule_words(option.rules.get(key, {}))]
-            yield _key(prefix + key, value, [*notes, _space_words(option.space.get(key))])
+            yield from _key(prefix + key, value, [*notes, _space_words(option.space.get(key))])
 
 
-def _key(name: str, value: object, notes: Sequence[str]) -> Line:
-    return line(f"  {f'{name}={shown(value)}':44}  ", Span("; ".join(note for note in notes if note), "dim"))
+def _key(name: str, value: object, notes: Sequence[str]) -> Iterator[Line]:
+    yield from _noted(f"  {f'{name}={shown(value)}':40}  ", "; ".join(note for note in notes if note), style="dim")
 
 
 def _rule_words(rule: dict[str, Any]) -> str:

@@ -95,7 +95,7 @@ def _draw(saved: Saved, results: Results, wanted: Path | None) -> _Drawn:
 
 
 def _kept(path: Path, content: bytes) -> str:
-    """Write a file into a run's folder; why not, where that folder is closed to us: the rest is printed all the same."""
+    """Write a file into a run's folder; why not, where that folder is closed: the rest is printed all the same."""
     try:
         with replace_file(path) as file:
             file.write(content)

@@ -95,16 +95,18 @@ def _share(value: float) -> Span:
 
 
 def _matrix(column: ClassFindings) -> Iterator[Line]:
-    """The confusion matrix; nothing where it is too wide."""
+    """The confusion matrix; nothing where it is too wide. Columns whose names do not fit are numbered."""
     names = [label(name) for name in column.class_names]
+    least = max(_NARROWEST_CELL, len(str(column.confusion.max())) + 1)
+    heads, cell = names, max(least, max(map(cells, names)) + 2)
+    if min(_LONGEST_NAME, cell - 2) + cell * len(names) > _width():
+        heads, cell = [str(number) for number in range(1, len(names) + 1)], least
+        names = [f"{number:>{len(heads[-1])}} {name}" for number, name in zip(heads, names, strict=True)]
     margin = min(_LONGEST_NAME, max(map(cells, names)))
-    digits = len(str(column.confusion.max()))
-    cell = min((_width() - margin - 2) // len(names), max(digits, *map(cells, names)) + 2)
-    if cell < max(_NARROWEST_CELL, digits + 1):
+    if margin + cell * len(names) > _width():
         return
     yield line(Span("confusion", styles.TITLE), "  a row: the true class, a column: the predicted one")
-    heads = "".join(_right(shorten(name, cell - 1), cell) for name in names)
-    yield line(Span(f"{'':{margin}}{heads}", styles.QUIET))
+    yield line(Span(" " * margin + "".join(_right(head, cell) for head in heads), styles.QUIET))
     for row, name in enumerate(names):
         short = shorten(name, margin)
         spans = (_count(column, row, place, cell) for place in range(len(names)))

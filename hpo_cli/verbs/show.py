@@ -178,7 +178,9 @@ def _checkpoint(event: Values) -> str:
 
 def _test(event: Values) -> str:
     values = ", ".join(f"{name} {figure(value)}" for name, value in mapping(event.get("metrics")).items())
-    return f"{event.get('split', 'test')} split: {values}  (checkpoint {event.get('checkpoint')})"
+    members = event.get("ensemble")
+    by = f"ensemble of {len(members)}" if isinstance(members, list) else f"checkpoint {event.get('checkpoint')}"
+    return f"{event.get('split', 'test')} split: {values}  ({by})"
 
 
 def _error(lines: Sequence[str]) -> Iterator[Line]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score
 
 from hpo_cli.components.data.arrays import TargetColumn
-from hpo_cli.components.metrics import Measure, metric_sums, metrics_from_sums
+from hpo_cli.components.metrics import Measure, metric_names, metric_sums, metrics_from_sums
 from hpo_cli.plan import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ def sums_of(head: str, seeds: list[int], *, size: int = 37) -> torch.Tensor:
 def test_accuracy_over_batches_equals_scikit_learn(seeds: list[int]) -> None:
     outputs, targets = (torch.cat(parts) for parts in zip(*(batch("classes", s) for s in seeds), strict=True))
     wanted = accuracy_score(targets, outputs.argmax(1))
-    assert metrics_from_sums(sums_of("classes", seeds), measure=MEASURES["classes"]) == {"accuracy": pytest.approx(wanted)}
+    assert metrics_from_sums(sums_of("classes", seeds), measure=MEASURES["classes"]) == {
+        "accuracy": pytest.approx(wanted)
+    }
     outputs, targets = (torch.cat(parts) for parts in zip(*(batch("one", s) for s in seeds), strict=True))
     wanted = accuracy_score(targets, torch.sigmoid(outputs[:, 0]) > 0.5)
     assert metrics_from_sums(sums_of("one", seeds), measure=MEASURES["one"]) == {"accuracy": pytest.approx(wanted)}
@@ -91,6 +93,7 @@ def test_the_mean_of_batch_scores_would_be_wrong() -> None:
 @pytest.mark.parametrize("head", MEASURES)
 def test_gives_the_names_of_the_table(head: str) -> None:
     assert tuple(metrics_from_sums(sums_of(head, [0]), measure=MEASURES[head])) == NAMES[head]
+    assert metric_names(MEASURES[head]) == NAMES[head]
 
 
 def test_a_run_can_be_judged_by_every_metric() -> None:

@@ -152,3 +152,15 @@ def test_a_rate_that_grows_beyond_numbers_is_refused() -> None:
     schedule = bound("ExponentialLR", {"gamma": 1e200})
     with pytest.raises(ConfigError, match="gives inf times lr at update 2"):
         schedule.factors(5, total_steps=10)
+
+
+def test_a_rate_below_zero_by_rounding_is_zero_and_any_other_is_refused() -> None:
+    up = {"max_lr": 1.0, "step_size_up": 4}
+    assert bound("CyclicLR", {**up, "base_lr": -1e-15}).factors(0, total_steps=10).lr == 0.0
+    assert "gives -0.1 times lr at update 0" in refusal("CyclicLR", {**up, "base_lr": -0.1})
+
+
+def test_when_all_steps_are_done_it_stays_where_the_last_one_was() -> None:
+    schedule = bound("OneCycleLR", {"max_lr": 1.0, "total_steps": 10})
+    assert schedule.factors(10, total_steps=10) == schedule.factors(9, total_steps=10)
+    assert schedule.factors(8, total_steps=10) != schedule.factors(9, total_steps=10)

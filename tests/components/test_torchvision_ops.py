@@ -54,7 +54,9 @@ def test_without_the_cure_torchvision_fails_beside_another_torch() -> None:
 
 
 def test_a_missing_package_is_refused_in_one_line() -> None:
-    with pytest.raises(ConfigError, match=r"^model=timm: needs a package that is not installed \(no_such\); pip install"):
+    with pytest.raises(
+        ConfigError, match=r"^model=timm: needs a package that is not installed \(no_such\); pip install"
+    ):
         torchvision_ops.import_vision("no_such", key="model", value="timm")
 
 

@@ -13,13 +13,18 @@ from hpo_cli.plan import Component
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NO_ARGUMENTS = ("_target_", "head")
-GROUPS = ("optimizer", "schedule", "model", "loss", "init")
+NO_ARGUMENTS = ("_target_", "head", "decay")
+GROUPS = ("optimizer", "schedule", "model", "loss", "init", "augment")
 
 
 def collect(*groups: str) -> list[Option]:
     """The options of these groups, in the order of their names."""
     return [option for group in groups for option in list_options(group).values()]
+
+
+def collect_built(*groups: str) -> list[Option]:
+    """As `collect`, without those that build nothing."""
+    return [option for option in collect(*groups) if option.defaults["_target_"] is not None]
 
 
 def name_of(option: Option) -> str:

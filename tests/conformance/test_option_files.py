@@ -14,13 +14,13 @@ from hpo_cli.components.init import DRAWS, Kinds
 from hpo_cli.components.norms import NORMS
 from hpo_cli.errors import ConfigError
 from hpo_cli.options import main_config
-from tests.conformance.options import GROUPS, collect, component_of, name_of
+from tests.conformance.options import GROUPS, collect, collect_built, component_of, name_of
 
 if TYPE_CHECKING:
     from hpo_cli.options import Option
 
-OPTIONS = collect(*GROUPS)
-AT_LEAST = {"optimizer": 4, "schedule": 4, "model": 2, "loss": 3, "init": 13}
+OPTIONS = collect_built(*GROUPS)
+AT_LEAST = {"optimizer": 18, "schedule": 14, "model": 10, "loss": 12, "init": 13, "augment": 4}
 TABLES = {"activation": ACTIVATIONS, "norm": NORMS}
 MAY_LACK = {"activation": {"maxout"}, "norm": {"instance"}}
 """What a model may leave out of its choices: its layers have no pieces, its samples no positions."""
@@ -57,7 +57,9 @@ def test_rules_name_existing_keys_and_known_words(option: Option) -> None:
 @every_option
 def test_defaults_obey_the_rules(option: Option) -> None:
     component = component_of(option)
-    assert [p for key in option.rules for p in problems_of(option, key, component.args[key])] == []
+    assert [
+        p for key in option.rules for p in problems_of(option, key, component.args.get(key, option.defaults[key]))
+    ] == []
 
 
 @every_option

@@ -130,7 +130,7 @@ def _update(
         (total * (len(x) / samples) if recipe.divide else total).backward()
     recipe.clip(list(model.parameters()))
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_scale", 1.0)
     optimizer.step()
     return losses, correct
 

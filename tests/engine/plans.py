@@ -76,13 +76,13 @@ class MemoryRecorder:
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     states: dict[int, dict[str, Any]] = field(default_factory=dict)
-    best: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict)
+    best: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def row(self, row: Mapping[str, Any]) -> None:
         self.rows.append(dict(row))
 
-    def improved(self, step: int, weights: Mapping[str, torch.Tensor]) -> None:
-        self.best[step] = checkpoints.snapshot(dict(weights))
+    def improved(self, step: int, state: Mapping[str, Any]) -> None:
+        self.best[step] = checkpoints.snapshot(dict(state))
 
     def checkpoint(self, state: Mapping[str, Any], *, step: int, epoch: int) -> None:  # noqa: ARG002 - the protocol
         self.states[step] = checkpoints.snapshot(dict(state))

@@ -117,7 +117,7 @@ SHORT = ("data.subset=0.1", "epochs=2", "model.width=16", "regularization.dropou
 def test_training_from_workers_ends_with_the_same_bits(num_workers: int) -> None:
     made = plan(*SHORT)
     split = Split(*(part.numpy() for part in arrays(made, "train")))
-    keys = {"seed": made.seed, "shard": WHOLE, "device": CPU, "dtype": torch.float32}
+    keys = {"order": shuffled(made.seed), "shard": WHOLE, "device": CPU, "dtype": torch.float32}
     train = source(split, **keys, placement="workers", num_workers=num_workers)
     assert isinstance(train, WorkerBatches)
     loop, wanted = finish(new_loop(made, train=train)), trained(made)
@@ -128,7 +128,13 @@ def test_training_from_workers_ends_with_the_same_bits(num_workers: int) -> None
 @pytest.mark.parametrize(("placement", "kind"), [("auto", DeviceBatches), ("device", DeviceBatches)])
 def test_on_a_cpu_the_data_stays_in_memory(placement: str, kind: type) -> None:
     split = Split(np.zeros((4, 3), np.float32), np.zeros(4, np.int64))
-    keys = {"seed": 0, "shard": WHOLE, "device": CPU, "dtype": torch.float32, "num_workers": os.cpu_count() or 1}
+    keys = {
+        "order": shuffled(0),
+        "shard": WHOLE,
+        "device": CPU,
+        "dtype": torch.float32,
+        "num_workers": os.cpu_count() or 1,
+    }
     assert isinstance(source(split, **keys, placement=placement), kind)
 
 

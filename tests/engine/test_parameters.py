@@ -53,7 +53,9 @@ def test_frozen_parameters_are_in_no_group_and_a_learning_loss_is() -> None:
 def test_the_step_obeys_the_groups() -> None:
     """SGD without momentum moves each layer by its own rate, and decays weights alone."""
     words = ("optimizer=sgd", "optimizer.momentum=0", "optimizer.fused=false", "lr=0.1", "schedule=constant")
-    made = plan(*SMALL, *words, "finetune.layer_decay=0.5", "regularization.decay=weights", "optimizer.weight_decay=0.3")
+    made = plan(
+        *SMALL, *words, "finetune.layer_decay=0.5", "regularization.decay=weights", "optimizer.weight_decay=0.3"
+    )
     loop = new_loop(made)
     loop.system.train()
     x, y = next(loop._train.batches(0, start=0, batch_size=32))

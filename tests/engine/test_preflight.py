@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from hpo_cli.engine import preflight
-from hpo_cli.engine.preflight import check_fit, choose_threads, horizon, step_flops
+from hpo_cli.engine.preflight import check_fit, choose_threads, horizon, layer_flops
 from hpo_cli.engine.progress import Position
 from hpo_cli.engine.system import Settings, build_system
 from hpo_cli.errors import ConfigError
@@ -140,8 +142,12 @@ def test_threads_are_as_asked_or_one_for_a_small_step_or_a_share_of_the_cores(
 ) -> None:
     made = varied(plan(*SMALL), "trainer", threads=threads, devices=devices)
     system = system_of(made)
-    monkeypatch.setattr(preflight, "SMALL_STEP_FLOPS", step_flops(system, made.batch_size) * (1.1 if small else 0.9))
+    flops = layer_flops(system, made.batch_size)
+    monkeypatch.setattr(preflight, "SMALL_STEP_FLOPS", sum(flops) * (1.1 if small else 0.9))
+    monkeypatch.setattr(preflight, "SMALL_LAYER_FLOPS", 0.0)
     assert choose_threads(made, system, cores=8) == wanted
+    monkeypatch.setattr(preflight, "SMALL_LAYER_FLOPS", 1.1 * sum(flops) / len(flops))
+    assert choose_threads(made, system, cores=8) == (threads or 1)
 
 
 @pytest.mark.parametrize(
@@ -152,8 +158,9 @@ def test_threads_are_as_asked_or_one_for_a_small_step_or_a_share_of_the_cores(
         ("model.depth=0",),
         CNN,
         ("data=mnist1d", "model=cnn", "model.norm=none"),
+        ("model=resnet", "model.depth=8"),
     ],
-    ids=["mlp", "narrow", "linear", "cnn", "cnn1d"],
+    ids=["mlp", "narrow", "linear", "cnn", "cnn1d", "resnet"],
 )
 def test_flops_agree_with_torchs_counter(words: tuple[str, ...]) -> None:
     """Torch does not count the gradient of the input, which the first layer does not need; we do."""
@@ -162,22 +169,27 @@ def test_flops_agree_with_torchs_counter(words: tuple[str, ...]) -> None:
     x, y = next(loop._train.batches(0, start=0, batch_size=32))
     with FlopCounterMode(display=False) as counter:
         loop.stepper.loss_of(x, y).backward()
-    found = step_flops(loop.system, 32)
+    found = sum(layer_flops(loop.system, 32))
     assert 1.0 <= found / counter.get_total_flops() <= 1.5
-    assert step_flops(loop.system, 64) == 2 * found
+    assert sum(layer_flops(loop.system, 64)) == 2 * found
 
 
 def test_counting_leaves_the_model_as_it_was() -> None:
     system = system_of(plan("model.norm=batch", *SMALL))
     before = {name: value.clone() for name, value in system.model.state_dict().items()}
     system.model.train()
-    step_flops(system, 1)
+    layer_flops(system, 1)
     assert all(module.training and not module._forward_hooks for module in system.model.modules())
     assert all(torch.equal(value, before[name]) for name, value in system.model.state_dict().items())
 
 
+@functools.cache
+def planned_settings() -> Settings:
+    return new_loop(plan(*SMALL)).system.settings
+
+
 def settings(batch_size: int, accumulate: int, epochs: int) -> Settings:
-    return Settings(1.0, batch_size, epochs, accumulate, 0, 0.0, 0.0, None, None)
+    return replace(planned_settings(), batch_size=batch_size, accumulate=accumulate, epochs=epochs)
 
 
 def counted(num_samples: int, now: Settings, position: Position) -> list[Position]:

@@ -10,7 +10,8 @@ PROLOGUE = """
 import json, sys, torch
 """
 DEFERRED = PROLOGUE + "import hpo_cli.engine.lightning\n"
-PLAIN = PROLOGUE + "import pytorch_lightning\n"
+CURE = "from hpo_cli.components.torchvision_ops import import_torchvision\nimport_torchvision()\n"
+PLAIN = PROLOGUE + CURE + "import pytorch_lightning\n"
 
 TRAIN = """
 torch.manual_seed(0)

@@ -89,7 +89,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("hpo-run schedule=c", ["schedule=constant", "schedule=cosine"]),
+        ("hpo-run schedule=c", ["schedule=constant", "schedule=cosine", "schedule=cyclical"]),
         ("hpo-run optimizer=sgd optimizer.mom", ["optimizer.momentum="]),
         ("hpo-run cur", ["curves"]),
     ],

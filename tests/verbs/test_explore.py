@@ -55,11 +55,11 @@ def test_json_tells_the_same() -> None:
 @pytest.mark.parametrize(
     ("words", "texts"),
     [
-        ("data=wine", ("classes  3", "od280/od315_of_diluted_wines", "and 8 more features")),
+        ("data=wine", ("classes 3, imbalance 1.44", "od280/od315_of_diluted_wines", "and 8 more features")),
         ("data=breast_cancer", ("mean radius mean perimeter 0.9978", "30, in training")),
         (
             "data=diabetes",
-            ("target  25 .. 346", "from  train", "124 s2 242.4 4.4"),
+            ("target 25 .. 346", "from train", "124 s2 242.4 4.4"),
         ),
         ("data=iris", ("1 validation sample is in training too", "setosa")),
         ("data=mnist1d", ("1x40 of float32", "train 3,400, val 600, test 1,000")),

@@ -25,24 +25,24 @@ def test_the_overview_has_everything() -> None:
     assert set(VERBS) <= set(words)
     for group in GROUPS:
         assert group in words
-        for name, option in list_options(group).items():
-            assert name in words
-            assert option.description in text
+        for name in list_options(group):
+            assert {name, f"{name},"} & set(words)
     for key, value in main_config().defaults.items():
         assert isinstance(value, dict) or f"  {key}=" in text
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_a_group_shows_every_key_of_every_option(group: str) -> None:
-    text = page("--help", group)
+def test_a_group_describes_its_options_and_an_option_all_its_keys(group: str) -> None:
+    text = " ".join(page("--help", group).split())
     for option in list_options(group).values():
-        assert f"{group}={option.name}  {option.description}" in text
+        assert f"{group}={option.name} {option.description}" in text
         if group != "experiment":
-            assert all(f"{group}.{key}=" in text for key in option.keys)
+            own = page("--help", f"{group}={option.name}")
+            assert all(f"{group}.{key}=" in own for key in option.keys)
 
 
 def test_an_option_shows_its_keys_with_defaults_rules_and_ranges() -> None:
-    text = page("optimizer=sgd", "--help")
+    text = page("optimizer=momentum", "--help")
     assert "optimizer.momentum=0.9" in text
     assert "at least 0 and below 1" in text
     assert "try 0.001 .. 0.01 (log)" in text
@@ -57,7 +57,8 @@ def test_a_folder_of_ones_own_is_shown(tmp_path: Path, form: list[str]) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine.yaml").write_text("# My net\n_target_: my.Net\nsize: 3 # of it\n")
     flags = [part.format(tmp_path) for part in form]
-    assert "My net" in page(*flags, "--help")
+    assert "transformer, mine" in page(*flags, "--help")
+    assert "My net" in page(*flags, "--help", "model")
     assert "model.size=3" in page("--help", "model=mine", *flags)
     assert "My net" not in page("--help")
 

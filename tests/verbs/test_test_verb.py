@@ -27,7 +27,7 @@ def examined(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Folders that the engine was asked to examine, which it does not do here."""
     asked: list[Path] = []
 
-    def examine(folder: Path, *, allow: Any) -> dict[str, Any]:
+    def examine(folder: Path, *, allow: Any, averaged: bool) -> dict[str, Any]:
         asked.append(folder)
         ledger.append(folder, "tested", step=800, split="test", **SAID)
         return {**SAID, "step": 800}

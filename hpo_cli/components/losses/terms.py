@@ -90,7 +90,7 @@ def make_term(name: str, given: object, *, head: Head, default: str | None, **in
         raise ConfigError(key, given, rule=rule, fix=f"{key}={{loss:{default or 'mse'},weight:1.0}}")
     choices = simple_losses(head)
     loss = given.get("loss", default)
-    if loss not in choices:
+    if not isinstance(loss, str) or loss not in choices:
         rule = f"must be one of {', '.join(choices)}"
         raise ConfigError(f"{key}.loss", loss, rule=rule, fix=did_you_mean(str(loss), choices))
     weight, problems = rules.checked(f"{key}.weight", given.get("weight", 1.0), rule=_WEIGHT)

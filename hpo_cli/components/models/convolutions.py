@@ -44,9 +44,9 @@ class Layers:
         kind = CONVOLUTIONS[self.dims]
         return kind(num_inputs, num_outputs, kernel_size, stride=stride, padding=padding, bias=bias)
 
-    def new_norm(self, num_channels: int) -> nn.Module:
-        """The norm of so many channels."""
-        return new_norm(self.norm, num_channels, dims=self.dims, groups=self.norm_groups)
+    def new_norm(self, num_channels: int, *, positions: int) -> nn.Module:
+        """The norm of so many channels with so many positions each."""
+        return new_norm(self.norm, num_channels, dims=self.dims, groups=self.norm_groups, positions=positions)
 
     def new_activation(self) -> nn.Module:
         """The activation, a module of its own at each place."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from hpo_cli.components.dropout import dropout_after
+from hpo_cli.components.dropout import Dropout
 from hpo_cli.components.models.convolutions import (
     AVERAGES,
     GLOBAL_AVERAGES,
@@ -68,16 +69,19 @@ class DenseNet(nn.Sequential):
         new_layer = _bottleneck_layer if bottleneck else _plain_layer
         stem = make.convolution(input_shape[0], channels, kernel_size=kernel_size)
         layers: OrderedDict[str, nn.Module] = OrderedDict(conv=stem)
+        positions = _positions(input_shape, num_poolings=0)
         for i in range(BLOCKS):
             if i:
                 kept = max(1, int(channels * compression))
-                layers[f"transition{i}"] = _transition(make, channels, kept, dropout=dropout)
+                layers[f"transition{i}"] = _transition(make, channels, kept, dropout=dropout, positions=positions)
                 channels = kept
+            positions = _positions(input_shape, num_poolings=i)
             for j in range((depth - 4) // BLOCKS // per_layer):
-                dense = new_layer(make, channels, growth, kernel_size=kernel_size, dropout=dropout)
-                layers[f"block{i}_{j}"] = dense
+                layers[f"block{i}_{j}"] = new_layer(
+                    make, channels, growth, kernel_size=kernel_size, dropout=dropout, positions=positions
+                )
                 channels += growth
-        layers["norm"] = make.new_norm(channels)
+        layers["norm"] = make.new_norm(channels, positions=positions)
         layers["activation"] = make.new_activation()
         layers["average"] = GLOBAL_AVERAGES[dims](1)
         layers["flatten"] = nn.Flatten()
@@ -94,32 +98,37 @@ class DenseLayer(nn.Sequential):
         return torch.cat([x, super().forward(x)], 1)  # type: ignore[no-untyped-call]  # torch leaves it open
 
 
-def _plain_layer(make: Layers, num_inputs: int, growth: int, *, kernel_size: int, dropout: float) -> DenseLayer:
-    return DenseLayer(_activated(make, num_inputs, growth, kernel_size=kernel_size, dropout=dropout))
+def _plain_layer(make: Layers, num_inputs: int, growth: int, *, kernel_size: int, **kind: Any) -> DenseLayer:
+    return DenseLayer(_activated(make, num_inputs, growth, kernel_size=kernel_size, **kind))
 
 
-def _bottleneck_layer(make: Layers, num_inputs: int, growth: int, *, kernel_size: int, dropout: float) -> DenseLayer:
-    narrow = _activated(make, num_inputs, BOTTLENECK * growth, kernel_size=1, dropout=dropout)
-    wide = _activated(make, BOTTLENECK * growth, growth, kernel_size=kernel_size, dropout=dropout)
+def _bottleneck_layer(make: Layers, num_inputs: int, growth: int, *, kernel_size: int, **kind: Any) -> DenseLayer:
+    narrow = _activated(make, num_inputs, BOTTLENECK * growth, kernel_size=1, **kind)
+    wide = _activated(make, BOTTLENECK * growth, growth, kernel_size=kernel_size, **kind)
     return DenseLayer(OrderedDict(narrow=nn.Sequential(narrow), wide=nn.Sequential(wide)))
 
 
-def _transition(make: Layers, num_inputs: int, num_outputs: int, *, dropout: float) -> nn.Sequential:
-    layers = _activated(make, num_inputs, num_outputs, kernel_size=1, dropout=dropout)
+def _transition(make: Layers, num_inputs: int, num_outputs: int, **kind: Any) -> nn.Sequential:
+    layers = _activated(make, num_inputs, num_outputs, kernel_size=1, **kind)
     layers["average"] = AVERAGES[make.dims](2)
     return nn.Sequential(layers)
 
 
 def _activated(
-    make: Layers, num_inputs: int, num_outputs: int, *, kernel_size: int, dropout: float
+    make: Layers, num_inputs: int, num_outputs: int, *, kernel_size: int, dropout: float, positions: int
 ) -> OrderedDict[str, nn.Module]:
+    """Norm, activation and convolution, in the order of the paper's section 3, and dropout behind them."""
     layers = OrderedDict(
-        norm=make.new_norm(num_inputs),
+        norm=make.new_norm(num_inputs, positions=positions),
         activation=make.new_activation(),
         conv=make.convolution(num_inputs, num_outputs, kernel_size=kernel_size),
-        dropout=dropout_after(make.activation, dropout),
+        dropout=Dropout(dropout),
     )
     return without_identities(layers)
+
+
+def _positions(input_shape: tuple[int, ...], *, num_poolings: int) -> int:
+    return math.prod(size >> num_poolings for size in input_shape[1:])
 
 
 def _check_size(input_shape: tuple[int, ...]) -> None:

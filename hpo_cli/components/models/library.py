@@ -90,8 +90,9 @@ def timm_model(
     timm = import_vision("timm", key="model", value="timm")
     _check_name(name, known=timm.list_pretrained() if "." in name else timm.list_models())
     if pretrained and not timm.is_model_pretrained(name):
-        near = did_you_mean(name, {tagged.partition(".")[0] for tagged in timm.list_pretrained()})
-        raise ConfigError("model.pretrained", True, rule=f"{name} has no weights to fetch", fix=near)  # noqa: FBT003
+        near = did_you_mean(name, sorted({tagged.partition(".")[0] for tagged in timm.list_pretrained()}))
+        fix = f"set model.pretrained=false{', ' if near else ''}{near}"
+        raise ConfigError("model.pretrained", True, rule=f"{name} has no weights to fetch", fix=fix)  # noqa: FBT003
     with _fetching(wanted):
         net = _from_timm(timm, wanted)
     return _finished(net, wanted)

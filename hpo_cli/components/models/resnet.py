@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from torch import nn
 
-from hpo_cli.components.dropout import StochasticDepth, dropout_after
+from hpo_cli.components.dropout import Dropout, StochasticDepth
 from hpo_cli.components.models.convolutions import (
     GLOBAL_AVERAGES,
     Layers,
@@ -63,13 +64,15 @@ class ResNet(nn.Sequential):
         make = Layers(dims=dims, activation=activation, norm=norm, norm_groups=norm_groups)
         layers: OrderedDict[str, nn.Module] = OrderedDict(
             conv=make.convolution(input_shape[0], channels, kernel_size=kernel_size),
-            norm=make.new_norm(channels),
+            norm=make.new_norm(channels, positions=_positions(input_shape, stage=0)),
             activation=make.new_activation(),
         )
         num_blocks, num_inputs = (depth - 2) // 2, channels
         for i in range(num_blocks):
-            width = channels * 2 ** (i * STAGES // num_blocks)
-            branch = _branch(make, num_inputs, width, kernel_size=kernel_size)
+            stage = i * STAGES // num_blocks
+            width = channels * 2**stage
+            positions = _positions(input_shape, stage=stage)
+            branch = _branch(make, num_inputs, width, kernel_size=kernel_size, positions=positions)
             if squeeze_excite:
                 branch["squeeze_excite"] = SqueezeExcite(width, ratio=squeeze_excite)
             if shortcut:
@@ -81,7 +84,7 @@ class ResNet(nn.Sequential):
             num_inputs = width
         layers["average"] = GLOBAL_AVERAGES[dims](1)
         layers["flatten"] = nn.Flatten()
-        layers["dropout"] = dropout_after(activation, dropout)
+        layers["dropout"] = Dropout(dropout)
         layers["head"] = nn.Linear(num_inputs, num_outputs)
         super().__init__(without_identities(layers))
         with_fast_memory(self)
@@ -142,14 +145,16 @@ class ResidualBlock(nn.Module):
         return out
 
 
-def _branch(make: Layers, num_inputs: int, width: int, *, kernel_size: int) -> OrderedDict[str, nn.Module]:
+def _branch(
+    make: Layers, num_inputs: int, width: int, *, kernel_size: int, positions: int
+) -> OrderedDict[str, nn.Module]:
     stride = 1 if width == num_inputs else 2
     return OrderedDict(
         conv0=make.convolution(num_inputs, width, kernel_size=kernel_size, stride=stride),
-        norm0=make.new_norm(width),
+        norm0=make.new_norm(width, positions=positions),
         activation0=make.new_activation(),
         conv1=make.convolution(width, width, kernel_size=kernel_size),
-        norm1=make.new_norm(width),
+        norm1=make.new_norm(width, positions=positions),
     )
 
 
@@ -161,6 +166,10 @@ def _residual(make: Layers, branch: OrderedDict[str, nn.Module], *, shortcut: Sh
 def _plain(make: Layers, branch: OrderedDict[str, nn.Module]) -> nn.Sequential:
     layers = nn.Sequential(without_identities(branch))
     return nn.Sequential(OrderedDict(branch=layers, activation=make.new_activation()))
+
+
+def _positions(input_shape: tuple[int, ...], *, stage: int) -> int:
+    return math.prod(-(-size // 2**stage) for size in input_shape[1:])
 
 
 def _check_ratio(ratio: int, *, channels: int) -> None:

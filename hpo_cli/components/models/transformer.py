@@ -96,7 +96,8 @@ class Block(nn.Module):
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Both branches, each added to what came in."""
         values = values + self.left_out(self.dropout(self.attention(self.norm1(values))))
-        return values + self.left_out(self.dropout(self.feed_forward(self.norm2(values))))
+        outputs: torch.Tensor = values + self.left_out(self.dropout(self.feed_forward(self.norm2(values))))
+        return outputs
 
 
 class Attention(nn.Module):
@@ -139,6 +140,8 @@ class LearnedPositions(nn.Module):
 class SinusoidalPositions(nn.Module):
     """Adds sines and cosines of the position at falling frequencies. Source: Vaswani et al. 2017, section 3.5."""
 
+    waves: torch.Tensor
+
     def __init__(self, length: int, width: int) -> None:
         super().__init__()
         frequencies = 10000.0 ** (-torch.arange(0, width, 2) / width)
@@ -148,8 +151,7 @@ class SinusoidalPositions(nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Shape [b, up to length, width] in and out."""
-        waves: torch.Tensor = self.waves
-        return values + waves[: values.shape[1]]
+        return values + self.waves[: values.shape[1]]
 
 
 _SMALL = 0.02  # standard deviation of embeddings, Radford et al. 2018, section 4.1

@@ -7,7 +7,7 @@ from functools import cache
 from itertools import accumulate
 from typing import Literal
 
-from hpo_cli.components.schedules.factors import Factors, check_choice, whole_stairs
+from hpo_cli.components.schedules.factors import Factors, check_choice
 from hpo_cli.components.schedules.falling import half_cosine
 from hpo_cli.errors import ConfigError
 
@@ -38,8 +38,8 @@ def cyclical(
     [1.0, 0.5, 0.25, 0.125]
     """
     check_choice("schedule.mode", mode, ("triangular", "triangular2", "exp_range"))
-    done = min(whole_stairs(progress * cycles), cycles - 1)
-    within = min(1.0, max(0.0, progress * cycles - done))
+    done = int(progress * cycles)
+    within = progress * cycles - done
     height = within / rise if within <= rise else (1.0 - within) / (1.0 - rise)
     scales: dict[str, float] = {"triangular": 1.0, "triangular2": 0.5**done, "exp_range": final**progress}
     return floor + (1.0 - floor) * height * scales[mode]

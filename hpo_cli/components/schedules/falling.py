@@ -88,7 +88,7 @@ def exponential(
         return float(rate ** _time(progress, every=every, stairs=stairs))
     if final is None:
         raise ConfigError("schedule.final", final, rule="is missing, and rate as well", fix="set schedule.final=0.01")
-    share = min(1.0, every * _time(progress, every=every, stairs=stairs)) if stairs else progress
+    share = every * _time(progress, every=every, stairs=stairs) if stairs else progress
     return float(final**share)
 
 

@@ -95,6 +95,9 @@ def test_a_hundred_classes_have_their_fine_labels_read(tmp_path):
     np.testing.assert_array_equal(raw.y, np.arange(200) % 100)
     np.testing.assert_array_equal(raw.test[1], np.arange(100))
     assert raw.class_names[42] == "kind_42"
+    (tmp_path / "test.bin").write_bytes(bytes([0, 100, *bytes(3072)]) + (tmp_path / "test.bin").read_bytes()[3074:])
+    with pytest.raises(ConfigError, match=r"test\.bin: is damaged: label 100 where 0 \.\. 99 are expected"):
+        cifar.cifar100(folder=str(tmp_path))
 
 
 def refusal(**keys):

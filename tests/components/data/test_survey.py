@@ -118,6 +118,17 @@ def test_the_test_part_is_only_counted():
     assert one == other
 
 
+def test_a_test_part_cut_from_the_data_is_only_counted_too():
+    x = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    raw = RawData(x, np.arange(60) % 2, ("a", "b"))
+    parts = find_parts(raw, task="classification", keys=SplitKeys(0.2, 0.2, 1.0, 0))
+    one = survey(raw, parts, task="classification").to_dict()
+    x[parts.test] = -7e6 + x[parts.test]
+    assert survey(raw, parts, task="classification").to_dict() == one
+    x[parts.train[0]] = 7e6
+    assert survey(raw, parts, task="classification").high == 7e6
+
+
 def test_samples_of_each_class_are_training_ones_in_order():
     raw = digits()
     parts = find_parts(raw, task="classification", keys=SplitKeys(0.2, 0.2, 1.0, 0))

@@ -85,7 +85,7 @@ def test_cross_entropy_center_is_the_weighted_sum() -> None:
 
 
 def test_features_draw_together_with_it_and_not_without() -> None:
-    assert spread_after_training(weight=0.1) < 0.5 * spread_after_training(weight=0.0)
+    assert spread_after_training(weight=0.1) < 0.8 * spread_after_training(weight=0.0)
 
 
 def spread_after_training(*, weight: float) -> float:

@@ -62,9 +62,13 @@ def test_the_smallest_size_is_the_published_one(name: str) -> None:
 
 
 def test_images_that_are_too_small_are_refused_with_the_way_out() -> None:
-    with pytest.raises(ConfigError, match=r"^model\.name=densenet121: samples .* 1x28x28, .* is 29x29; set .*resize=29$"):
+    with pytest.raises(
+        ConfigError, match=r"^model\.name=densenet121: samples .* 1x28x28, .* is 29x29; set .*resize=29$"
+    ):
         torchvision_model(input_shape=GREY, num_outputs=7, name="densenet121")
-    with pytest.raises(ConfigError, match=r"^model\.resize=20: does not fit, .* densenet121 is 29x29; set .*resize=29$"):
+    with pytest.raises(
+        ConfigError, match=r"^model\.resize=20: does not fit, .* densenet121 is 29x29; set .*resize=29$"
+    ):
         torchvision_model(input_shape=GREY, num_outputs=7, name="densenet121", resize=20)
     net = torchvision_model(input_shape=GREY, num_outputs=7, name="densenet121", resize=29)
     assert net(torch.randn(2, *GREY)).shape == (2, 7)
@@ -164,7 +168,9 @@ def test_weights_that_cannot_be_fetched_are_one_line(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(models, "get_model", fail)
     monkeypatch.setattr(timm, "create_model", fail)
     for make, name in ((torchvision_model, "resnet18"), (timm_model, "test_resnet")):
-        with pytest.raises(ConfigError, match=r"^model\.pretrained=True: the weights .*; set model\.pretrained=") as caught:
+        with pytest.raises(
+            ConfigError, match=r"^model\.pretrained=true: the weights .*; set model\.pretrained="
+        ) as caught:
             make(input_shape=GREY, num_outputs=7, name=name, pretrained=True)
         assert len(str(caught.value).splitlines()) == 1
 
@@ -172,18 +178,18 @@ def test_weights_that_cannot_be_fetched_are_one_line(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("make", "keys", "message"),
     [
-        (torchvision_model, {"name": "resnet81"}, r"^model\.name=resnet81: is not in the library; did you mean resnet18"),
+        (torchvision_model, {"name": "resnet81"}, r"^model\.name=resnet81: is not in the library; did you mean resnet"),
         (torchvision_model, {"name": "zzz"}, r"^model\.name=zzz: is not .*; choose one of its \d+, such as alexnet, "),
         (torchvision_model, {"name": "fcn_resnet50"}, r"^model\.name=fcn_resnet50: is no image classifier"),
         (torchvision_model, {"name": "raft_small"}, r"^model\.name=raft_small: is no image classifier"),
         (torchvision_model, {"name": "r3d_18"}, r"^model\.name=r3d_18: is no image classifier"),
         (torchvision_model, {"input_shape": (1, 40)}, r"^model=torchvision: needs images .* are 1x40; set model=mlp$"),
         (timm_model, {"name": "seresnet81"}, r"^model\.name=seresnet81: is not in the library; did you mean seresnet"),
-        (timm_model, {"name": "resnet18.none"}, r"^model\.name=resnet18\.none: is not in the library; did you mean resn"),
+        (timm_model, {"name": "resnet18.none"}, r"^model\.name=resnet18\.none: is not in the library; did you mean r"),
         (timm_model, {"name": "hf-hub:a/b"}, r"^model\.name=hf-hub:a/b: must be a name .*, no address or path$"),
         (timm_model, {"name": "local-dir:/tmp"}, r"^model\.name=local-dir:/tmp: must be a name .*"),
         (timm_model, {"name": "../net"}, r"^model\.name=\.\./net: must be a name .*"),
-        (timm_model, {"pretrained": True}, r"^model\.pretrained=True: seresnet18 has no weights to fetch"),
+        (timm_model, {"pretrained": True}, r"^model\.pretrained=true: seresnet18 has no weights to fetch"),
         (timm_model, {"input_shape": (30,)}, r"^model=timm: needs images .*, samples here are 30; set model=mlp$"),
         (timm_model, {"name": "test_vit"}, r"^model\.name=test_vit: samples here are 1x28x28, the smallest .*; set "),
     ],

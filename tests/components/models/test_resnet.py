@@ -21,9 +21,7 @@ def count(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
-@pytest.mark.parametrize(
-    ("depth", "millions"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)], ids=lambda n: str(n)
-)
+@pytest.mark.parametrize(("depth", "millions"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)], ids=str)
 def test_parameters_are_those_of_the_papers_table(depth: int, millions: float) -> None:
     """He et al. 2016, table 6: million parameters on CIFAR-10."""
     net = ResNet(input_shape=CIFAR, num_outputs=10, depth=depth)
@@ -90,7 +88,18 @@ def test_a_block_is_torchvisions_basic_block() -> None:
 
 def test_layers_stand_in_the_order_in_which_a_sample_passes_them() -> None:
     names = list(dict(ResNet(input_shape=SIGNAL, num_outputs=3, depth=8).named_children()))
-    assert names == ["conv", "norm", "activation", "block0", "block1", "block2", "average", "flatten", "dropout", "head"]
+    assert names == [
+        "conv",
+        "norm",
+        "activation",
+        "block0",
+        "block1",
+        "block2",
+        "average",
+        "flatten",
+        "dropout",
+        "head",
+    ]
 
 
 def test_a_shortcut_takes_every_second_position_and_adds_zeros() -> None:
@@ -161,7 +170,7 @@ def test_the_smallest_data_pass(shape: tuple[int, ...]) -> None:
         ({"kernel_size": 4}, r"^model\.kernel_size=4: must be odd, .*; set model\.kernel_size=3 or 5$"),
         ({"squeeze_excite": 12}, r"^model\.squeeze_excite=12: must divide the 16 .*; choose one of 2, 4, 8, 16$"),
         ({"norm": "group", "channels": 12}, r"^model\.norm_groups=8: must divide the 12 .*; choose one of 2, 3, 4, 6"),
-        ({"shortcut": False, "stochastic_depth": 0.1}, r"^model\.stochastic_depth=0\.1: drops the branch beside .*; set "),
+        ({"shortcut": False, "stochastic_depth": 0.1}, r"^model\.stochastic_depth=0\.1: drops the branch .*; set "),
         ({"input_shape": (30,)}, r"^model=resnet: needs images .*, samples here are 30; set model=mlp$"),
         ({"input_shape": (1, 2, 3, 4)}, r"^model=resnet: needs images .*, samples here are 1x2x3x4; set model=mlp$"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,18 +20,16 @@ GRADIENTS = np.random.default_rng(1).normal(size=(40, 4, 3))
 
 def optax_path(make: Callable[[Any], Any]) -> Any:
     """Where optax is after each gradient, in double precision."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of packages that are none of ours
-        jax = pytest.importorskip("jax")
-        optax = pytest.importorskip("optax")
-        jax.config.update("jax_enable_x64", True)
-        optimizer = make(optax)
-        weight = jax.numpy.asarray(START)
-        state, places = optimizer.init(weight), []
-        for gradient in GRADIENTS:
-            updates, state = optimizer.update(jax.numpy.asarray(gradient), state, weight)
-            weight = optax.apply_updates(weight, updates)
-            places.append(np.asarray(weight))
+    jax = pytest.importorskip("jax")
+    optax = pytest.importorskip("optax")
+    jax.config.update("jax_enable_x64", True)
+    optimizer = make(optax)
+    weight = jax.numpy.asarray(START)
+    state, places = optimizer.init(weight), []
+    for gradient in GRADIENTS:
+        updates, state = optimizer.update(jax.numpy.asarray(gradient), state, weight)
+        weight = optax.apply_updates(weight, updates)
+        places.append(np.asarray(weight))
     return np.stack(places)
 
 
