@@ -1,8 +1,10 @@
-"""What docs/your-own.md shows is what works: its files are written as they stand there, and trained."""
+"""What the docs show is what works: files are written as they stand there and trained, and recipes are run."""
 
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +12,9 @@ import pytest
 
 from hpo_cli.cli import main
 
+ROOT = Path(__file__).parent.parent
+RECIPES = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+CHAPTERS = re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", RECIPES, flags=re.DOTALL | re.MULTILINE)
 PAGE = (Path(__file__).parent.parent / "docs" / "your-own.md").read_text(encoding="utf-8")
 
 
@@ -62,3 +67,26 @@ def test_faults_of_ones_own_model_are_one_line(place: Path, capsys: pytest.Captu
         assert words in line
         assert "\n" not in line
     assert not Path("outputs").exists()
+
+
+def test_the_catalogue_page_is_what_the_option_files_say() -> None:
+    script = ROOT / "scripts" / "catalogue.py"
+    assert subprocess.run([sys.executable, script, "--check"], cwd=ROOT, check=False).returncode == 0
+
+
+def test_there_are_recipes() -> None:
+    assert len(CHAPTERS) >= 10
+
+
+@pytest.mark.parametrize(("title", "text"), CHAPTERS, ids=[title for title, _ in CHAPTERS])
+def test_the_commands_of_a_recipe_work(
+    title: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i % 7},{(i * i) % 11},{(3 * i) % 13},{'ab'[i % 2]}" for i in range(200)]
+    Path("rooms.csv").write_text("size,floor,price,kind\n" + "\n".join(rows) + "\n")
+    for block in re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL):
+        for command in block.splitlines():
+            code = main(shlex.split(command)[1:])
+            printed = capsys.readouterr()
+            assert code == 0, f"{command}\n{printed.out}\n{printed.err}"

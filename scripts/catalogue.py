@@ -1,0 +1,69 @@
+"""Writes docs/catalogue.md from the option files: every word that a run can be made of.
+
+python scripts/catalogue.py            write it
+python scripts/catalogue.py --check    exit code 1 when it is not what would be written
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from hpo_cli.errors import shown
+from hpo_cli.options import GROUPS, Option, list_options, main_config
+
+PAGE = Path(__file__).parent.parent / "docs" / "catalogue.md"
+HEAD = """# The catalogue
+
+Every option of every group, made from the option files in `conf/` by `python scripts/catalogue.py`. `group=option` on
+the command line chooses one, `group.key=value` sets one of its keys. `hpo-run --help optimizer=adam` tells the limits
+of each key and the ranges that are worth trying; the option files themselves name formula and source.
+"""
+
+
+def page() -> str:
+    return "\n".join([HEAD, *(line for group in GROUPS for line in section(group)), *words("finetune", "checkpoint")])
+
+
+def section(group: str) -> Iterator[str]:
+    yield f"## {group}\n"
+    shared = main_config().defaults.get(group)
+    if isinstance(shared, dict):
+        yield f"Every option also has: {keys(shared)}\n"
+    yield "| option | what it is | keys and defaults |\n| --- | --- | --- |"
+    for option in list_options(group).values():
+        yield row(option)
+    yield ""
+
+
+def row(option: Option) -> str:
+    own = {key: option.defaults[key] for key in option.keys if not isinstance(option.defaults[key], dict)}
+    return f"| `{option.name}` | {option.description} | {keys(own)} |"
+
+
+def words(*sections: str) -> Iterator[str]:
+    for name in sections:
+        yield f"## {name}\n\n| key | default | what it is |\n| --- | --- | --- |"
+        for key, value in main_config().defaults[name].items():
+            yield f"| `{name}.{key}` | `{shown(value)}` | {main_config().comments.get(f'{name}.{key}', '')} |"
+        yield ""
+
+
+def keys(values: dict[str, object]) -> str:
+    return " ".join(f"`{key}={shown(value)}`" for key, value in values.items()).replace("|", "\\|")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true")
+    args = parser.parse_args()
+    if args.check:
+        return int(PAGE.read_text(encoding="utf-8") != page())
+    PAGE.write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
