@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from hpo_cli.components.build import build
 from hpo_cli.components.data.arrays import Splits
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.batches import DeviceBatches, dtype_of, order_of, source, tensors
 from hpo_cli.engine.checkpoints import State, weights_sha256
 from hpo_cli.engine.lightning import MisconfigurationException, pl
+from hpo_cli.engine.loggers import check_logger, make_logger, mirror
 from hpo_cli.engine.loop import Recorder, TrainingLoop
 from hpo_cli.engine.module import LightningRun, Stretches
 from hpo_cli.engine.preflight import check_fit, choose_threads
@@ -28,7 +26,6 @@ from hpo_cli.engine.system import System, build_system, check_components, load_s
 from hpo_cli.errors import ConfigError
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
-from hpo_cli.record.flat import flatten_plan
 
 
 class Training:
@@ -39,7 +36,7 @@ class Training:
         self.plan, self._reporter, self._stop = plan, reporter, stop
         torch.set_num_threads(1)  # until the size of a step is known
         check_components(plan)
-        make_logger(plan, Path())
+        check_logger(plan)
         self.splits: Splits = load_splits(plan.data, allow=plan.allow_targets)
         self.system: System = build_system(plan, self.splits)
         check_fit(plan, self.system, self.splits)
@@ -115,8 +112,8 @@ class Training:
         home = backend.device if isinstance(train, DeviceBatches) else torch.device("cpu")
         val = tensors(self.splits.val, device=home, dtype=dtype)
         if backend.shard.rank == 0:
-            mirror = _mirror(self._trainer, plan)
-            self._recorder = FolderRecorder(self._folder, plan.checkpoint, mirror=mirror)
+            copy = mirror(self._trainer.loggers, plan)
+            self._recorder = FolderRecorder(self._folder, plan.checkpoint, mirror=copy)
         recorder: Recorder = self._recorder
         stepper = Stepper(self.system, backend, seed=plan.seed, forward=self._forward())
         loop = TrainingLoop(plan, stepper, train=train, val=val, recorder=recorder, reporter=self._reporter)
@@ -127,21 +124,6 @@ class Training:
     def _forward(self) -> torch.nn.Module:
         model = self.system.model
         return torch.compile(model) if self.plan.trainer.compile else model  # type: ignore[return-value]
-
-
-def make_logger(plan: RunPlan, folder: Path) -> Any:
-    """The Lightning logger of the plan, None for our own record alone. It writes nothing before the first row."""
-    if plan.logger.target is None:
-        return None
-    os.environ.setdefault("WANDB_SILENT", "true")  # our own lines say where the run is
-    given = {"save_dir": str(folder), "run_name": folder.name, "name": folder.name, "version": folder.name}
-    try:
-        return build(plan.logger, **{key: value for key, value in given.items() if key not in plan.logger.args})
-    except ConfigError as error:
-        if isinstance(error.__cause__, ModuleNotFoundError):
-            rule = "needs a package that is not installed"
-            raise ConfigError("logger", plan.logger.option, rule=rule, fix="pip install 'hpo-run[tracking]'") from error
-        raise
 
 
 def make_trainer(plan: RunPlan, *, folder: Path, ranks: Ranks | None) -> pl.Trainer:
@@ -184,17 +166,3 @@ def _cores() -> int:
     """Cores that this process may use, which a job scheduler can make fewer than the machine has."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def _mirror(trainer: pl.Trainer, plan: RunPlan) -> Callable[[Mapping[str, Any]], None] | None:
-    if not trainer.loggers:
-        return None
-    for logger in trainer.loggers:
-        logger.log_hyperparams(flatten_plan(plan.to_dict()))
-
-    def write(row: Mapping[str, Any]) -> None:
-        metrics = {name: value for name, value in row.items() if name not in ("step", "epoch")}
-        for logger in trainer.loggers:
-            logger.log_metrics(metrics, step=row["step"])
-
-    return write
