@@ -70,7 +70,12 @@ def reaches(row: Row, num_seeds: int) -> bool:
 
 def holds(claim: Claim, num_seeds: int) -> bool:
     """Train a claim's runs and print them; whether it holds."""
-    print(f"\n## {claim.about}\n\n{claim.metric} at the end of training\n", flush=True)
+    print(
+        f"\n## {claim.about}\n\n`{claim.metric}` at the end of training. All runs: `{' '.join(claim.shared) or '(defaults)'}`"
+    )
+    if claim.first:
+        print(f"First, with the same seed: `{' '.join(claim.first)}`")
+    print(flush=True)
     heads = " | ".join(f"seed {seed}" for seed in range(num_seeds))
     print(f"| run | words | {heads} | mean |\n| --- | --- |{' --- |' * (num_seeds + 1)}")
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +84,8 @@ def holds(claim: Claim, num_seeds: int) -> bool:
             results = [train(claim.words_of(name, seed, folder), seed, folder).result for seed in range(num_seeds)]
             found[name] = [result["metrics"].get(claim.metric, float("nan")) for result in results]
             each = " | ".join(f"{figure:.4f}" for figure in found[name])
-            print(f"| {name} | `{' '.join(words)}` | {each} | {statistics.mean(found[name]):.4f} |", flush=True)
+            shown = f"`{' '.join(words)}`" if words else ""
+            print(f"| {name} | {shown} | {each} | {statistics.mean(found[name]):.4f} |", flush=True)
         extra = claim.compared_with(folder) if claim.compared_with else None
     if extra is not None:
         print(f"\n{claim.compared_about}: {extra:.4f}")
