@@ -70,11 +70,11 @@ def reaches(row: Row, num_seeds: int) -> bool:
 
 def holds(claim: Claim, num_seeds: int) -> bool:
     """Train a claim's runs and print them; whether it holds."""
-    print(
-        f"\n## {claim.about}\n\n`{claim.metric}` at the end of training. All runs: `{' '.join(claim.shared) or '(defaults)'}`"
-    )
+    print(f"\n## {claim.about}\n\n`{claim.metric}` at the end of training.")
+    if claim.shared:
+        print(f"All runs: `{' '.join(claim.shared)}`.")
     if claim.first:
-        print(f"First, with the same seed: `{' '.join(claim.first)}`")
+        print(f"First, with the same seed: `{' '.join(claim.first)}`.")
     print(flush=True)
     heads = " | ".join(f"seed {seed}" for seed in range(num_seeds))
     print(f"| run | words | {heads} | mean |\n| --- | --- |{' --- |' * (num_seeds + 1)}")

@@ -106,6 +106,33 @@ def test_a_run_stopped_at_any_step_ends_as_if_it_had_not(words: tuple[str, ...],
         assert stopped_and_resumed(made, tmp_path / "state.pt", at=at) == wanted, at
 
 
+TEXT = (
+    *("data=text", "data.subset=0.006", "data.val_fraction=0.01", "data.test_fraction=0.3", "data.window=16"),
+    *("model.width=8", "model.embedding=4", "batch_size=25", "epochs=2", "regularization.dropout=0.2"),
+)
+"""About a hundred windows of a text: two epochs of five batches, the last one smaller."""
+
+
+@pytest.mark.parametrize("model", ["lstm", "gru", "transformer"])
+def test_a_text_stopped_at_any_step_goes_on_with_its_hidden_state(model: str, tmp_path: Path) -> None:
+    words = [word for word in TEXT if model != "transformer" or "embedding" not in word]
+    made = plan(*words, f"model={model}")
+    wanted = straight(made)
+    total = new_loop(made).horizon.total_steps
+    assert 6 <= total <= 14
+    for at in range(total):
+        assert stopped_and_resumed(made, tmp_path / "state.pt", at=at) == wanted, at
+
+
+def test_without_the_hidden_state_a_text_would_go_on_differently(tmp_path: Path) -> None:
+    made = plan(*TEXT)
+
+    def forget(state: dict[str, Any]) -> None:
+        state["carried"] = {key: {} for key in state["carried"]}
+
+    assert stopped_and_resumed(made, tmp_path / "state.pt", at=3, spoil=forget) != straight(made)
+
+
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_resume_is_exact_for_any_batching(data: st.DataObject, tmp_path: Path) -> None:
