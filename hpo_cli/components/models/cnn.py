@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING
 
-import torch
 from torch import nn
 
 from hpo_cli.components.activations import activation as new_activation
 from hpo_cli.components.activations import widening
 from hpo_cli.components.dropout import Dropout
+from hpo_cli.components.models.convolutions import (
+    CONVOLUTIONS,
+    GLOBAL_AVERAGES,
+    Dims,
+    check_odd,
+    position_axes,
+    shown,
+    with_fast_memory,
+)
 from hpo_cli.components.models.mlp import without_identities
 from hpo_cli.components.norms import bias_before
 from hpo_cli.components.norms import norm as new_norm
@@ -20,10 +28,6 @@ from hpo_cli.errors import ConfigError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Dims = Literal[1, 2]
-
-_CONVOLUTIONS: Mapping[int, type[nn.Conv1d | nn.Conv2d]] = {1: nn.Conv1d, 2: nn.Conv2d}
-_GLOBAL_AVERAGES: Mapping[int, type[nn.Module]] = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d}
 _POOLINGS: Mapping[str, Mapping[int, type[nn.Module]]] = {
     "max": {1: nn.MaxPool1d, 2: nn.MaxPool2d},
     "average": {1: nn.AvgPool1d, 2: nn.AvgPool2d},
@@ -59,14 +63,14 @@ class CNN(nn.Sequential):
         norm_groups: int = 8,
         dropout: float = 0.0,
     ) -> None:
-        dims = _position_axes(input_shape)
+        dims = position_axes(input_shape, model="cnn")
         _check_kernel(kernel_size, input_shape=input_shape)
         _check_poolings(pooling, depth=depth, input_shape=input_shape)
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         num_inputs, width = input_shape[0], channels
         for i in range(depth):
             num_features = width * widening(activation, pieces=pieces)
-            layers[f"conv{i}"] = _CONVOLUTIONS[dims](
+            layers[f"conv{i}"] = CONVOLUTIONS[dims](
                 num_inputs, num_features, kernel_size, padding=kernel_size // 2, bias=bias_before(norm)
             )
             if i < depth - 1:
@@ -75,25 +79,13 @@ class CNN(nn.Sequential):
             layers[f"norm{i}"] = new_norm(norm, num_features, dims=dims, groups=norm_groups, positions=positions)
             layers[f"activation{i}"] = new_activation(activation, pieces=pieces)
             num_inputs, width = width, 2 * width
-        layers["average"] = _GLOBAL_AVERAGES[dims](1)
+        layers["average"] = GLOBAL_AVERAGES[dims](1)
         layers["flatten"] = nn.Flatten()
         layers["dropout"] = Dropout(dropout)
         layers["head"] = nn.Linear(num_inputs, num_outputs)
         super().__init__(without_identities(layers))
         if dims == 2:  # noqa: PLR2004 - images
-            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch does not annotate it
-
-
-def _position_axes(input_shape: tuple[int, ...]) -> Dims:
-    dims = len(input_shape) - 1
-    if dims not in _CONVOLUTIONS:
-        raise ConfigError(
-            "model",
-            "cnn",
-            rule=f"needs images [c, h, w] or sequences [c, length], samples here are {_shown(input_shape)}",
-            fix="set model=mlp",
-        )
-    return cast("Dims", dims)
+            with_fast_memory(self)
 
 
 def _positions(input_shape: tuple[int, ...], *, num_poolings: int) -> int:
@@ -106,19 +98,12 @@ def _pooling(name: str, *, dims: Dims) -> nn.Module:
 
 def _check_kernel(kernel_size: int, *, input_shape: tuple[int, ...]) -> None:
     smallest = min(input_shape[1:])
-    if kernel_size % 2 == 0:
-        near = kernel_size + 1 if kernel_size < smallest else smallest - 1 + smallest % 2
-        raise ConfigError(
-            "model.kernel_size",
-            kernel_size,
-            rule="must be odd, so that a kernel has a centre and the padding is symmetric",
-            fix=f"set model.kernel_size={near}",
-        )
+    check_odd(kernel_size, largest=smallest)
     if kernel_size > smallest:
         raise ConfigError(
             "model.kernel_size",
             kernel_size,
-            rule=f"is larger than the data's {_shown(input_shape[1:])}",
+            rule=f"is larger than the data's {shown(input_shape[1:])}",
             fix=f"set at most model.kernel_size={smallest - 1 + smallest % 2}",
         )
 
@@ -137,10 +122,6 @@ def _check_poolings(pooling: str, *, depth: int, input_shape: tuple[int, ...]) -
         raise ConfigError(
             "model.depth",
             depth,
-            rule=f"halves {_shown(input_shape[1:])} {depth - 1} times, to less than one position",
+            rule=f"halves {shown(input_shape[1:])} {depth - 1} times, to less than one position",
             fix=f"set at most model.depth={most}, or model.pooling=none",
         )
-
-
-def _shown(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

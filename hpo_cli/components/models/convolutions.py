@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -60,20 +61,23 @@ def position_axes(input_shape: tuple[int, ...], *, model: str) -> Dims:
         raise ConfigError(
             "model",
             model,
-            rule=f"needs images [c, h, w] or signals [c, length], samples here are {shown(input_shape)}",
+            rule=f"needs images [c, h, w] or sequences [c, length], samples here are {shown(input_shape)}",
             fix="set model=mlp",
         )
     return cast("Dims", dims)
 
 
-def check_odd(kernel_size: int) -> None:
-    """Raises ConfigError for an even kernel."""
+def check_odd(kernel_size: int, *, largest: float = math.inf) -> None:
+    """Raises ConfigError for an even kernel. largest: size of the data, above which no kernel is proposed."""
     if kernel_size % 2 == 0:
+        near = [size for size in (kernel_size - 1, kernel_size + 1) if size <= largest] or [
+            int(largest) - 1 + int(largest) % 2
+        ]
         raise ConfigError(
             "model.kernel_size",
             kernel_size,
             rule="must be odd, so that a kernel has a centre and the padding is symmetric",
-            fix=f"set model.kernel_size={kernel_size - 1} or {kernel_size + 1}",
+            fix=f"set model.kernel_size={' or '.join(map(str, near))}",
         )
 
 

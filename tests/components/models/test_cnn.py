@@ -73,7 +73,7 @@ def test_dropout_stands_before_the_head() -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"kernel_size": 4}, r"^model\.kernel_size=4: must be odd, .*; set .*kernel_size=5$"),
+        ({"kernel_size": 4}, r"^model\.kernel_size=4: must be odd, .*; set .*kernel_size=3 or 5$"),
         ({"kernel_size": 8}, r"^model\.kernel_size=8: must be odd, .*; set model\.kernel_size=7$"),
         ({"kernel_size": 9}, r"^model\.kernel_size=9: is larger than the data's 8x8; set at most .*=7$"),
         ({"norm": "group", "channels": 12}, r"^model\.norm_groups=8: must divide the 12 .*; choose one of 2, 3, 4, 6"),
