@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +161,10 @@ def _place(job: dict[str, Any], dotted: str) -> tuple[dict[str, Any], str]:
 def _unexplained(error: Exception) -> Problem:
     key = getattr(error, "full_key", None) or "config"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if found := re.match(r"Could not override '([\w.]+)'", lines[0] if lines else ""):
+        group = found[1].split(".")[0]
+        rule = f"no key of the {group} that these words choose (data may bring its own)"
+        return Problem(found[1], rule, f"name the {group} as well: {group}=...")
     if isinstance(error, (RecursionError, KeyError)) or not lines:
         lines = [f"cannot be composed ({type(error).__name__} {error})"]
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:

@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from hpo_cli.errors import Problem, did_you_mean
-from hpo_cli.options import RESERVED, conf_folder, list_groups, list_options
+from hpo_cli.options import GROUPS, RESERVED, conf_folder, list_groups, list_options
 from hpo_cli.validate import RESERVED_AT_TOP, Known, known_for, unknown_key
 
 
@@ -50,6 +50,8 @@ def _parsed(word: str) -> Override | Problem:
     except (HydraException, ValueError, RecursionError) as error:
         text = str(error).splitlines()[0]
         fix = "write key=value, and quote values with blanks, commas or brackets"
+        if groups := [group for group in GROUPS if word in list_options(group)]:
+            return Problem(word, "is no override", f"did you mean {groups[0]}={word}?")
         return Problem(word, f"is no override ({text})", fix)
     if override.is_sweep_override():
         fix = "give one value, or a list as [a,b]"
@@ -90,7 +92,9 @@ def _key_problem(override: Override, known: Known, groups: Sequence[str]) -> Pro
         return None
     words = [word for word in known.main.defaults if word not in RESERVED_AT_TOP]
     dotted = [f"{section}.{name}" for section in sections for name in known.keys(section)]
-    near = did_you_mean(key, [*words, *groups, *dotted])
+    ends = [name for name in dotted if name.rpartition(".")[2] == key]
+    shared = [name for name in ends if name.startswith("regularization.")] or ends
+    near = f"did you mean {shared[0]}?" if shared else did_you_mean(key, [*words, *groups, *dotted])
     return Problem(key, "is no key of the config", near or "see hpo-run --help")
 
 

@@ -63,14 +63,21 @@ class ConfigError(UserError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean X?` for the known word nearest to `word`, or an empty string when none is near.
 
+    A word that is no near miss of any may be the beginning of some.
+
     >>> did_you_mean("adm", ["adam", "sgd"])
     'did you mean adam?'
+    >>> did_you_mean("he", ["he_normal", "he_uniform", "default"])
+    'did you mean he_normal or he_uniform?'
     >>> did_you_mean("zzz", ["adam", "sgd"])
     ''
     """
     folded = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower(), list(folded), n=1, cutoff=0.6)
-    return f"did you mean {folded[near[0]]}?" if near else ""
+    if near:
+        return f"did you mean {folded[near[0]]}?"
+    longer = [name for short, name in folded.items() if len(word) > 1 and short.startswith(word.lower())]
+    return f"did you mean {' or '.join(longer[:3])}?" if longer else ""
 
 
 def printable(text: str) -> str:

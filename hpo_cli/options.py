@@ -39,6 +39,7 @@ class Option:
     rules: dict[str, Any] = field(default_factory=dict)
     space: dict[str, Any] = field(default_factory=dict)
     comments: dict[str, str] = field(default_factory=dict)
+    choices: dict[str, str] = field(default_factory=dict)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -90,6 +91,7 @@ def _read(path: Path, *, group: str, folders: tuple[Path, ...], heirs: tuple[Pat
         rules=_described(content, "rules", path),
         space=_described(content, "space", path),
         comments=_comments(text),
+        choices=_choices(content),
     )
     for key, rule in option.rules.items():
         if problem := broken_rule(rule):
@@ -114,6 +116,15 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), rule=f"cannot be read ({error})", fix="mend or remove the file") from None
+
+
+def _choices(content: dict[str, Any]) -> dict[str, str]:
+    """The options of other groups that the file chooses (`- override /model: cnn`), by group."""
+    listed = content.get("defaults")
+    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    named = {str(key): str(value) for entry in entries for key, value in entry.items()}
+    marks = {key: key.removeprefix("override ").strip() for key in named if key.startswith("override ")}
+    return {mark.lstrip("/").partition("@")[0]: named[key] for key, mark in marks.items()}
 
 
 def _described(content: dict[str, Any], word: str, path: Path) -> dict[str, Any]:

@@ -55,7 +55,8 @@ def checked(key: str, value: object, *, rule: Rule, default: object = None) -> t
         return None, []
     converted = _convert(value, kind)
     if converted is _WRONG:
-        return value, [Problem(key, f"must be {_ARTICLES.get(str(kind), kind)}", value=value)]
+        fix = f"write {key}=[{value}]" if kind == "list" and isinstance(value, (str, int, float)) else ""
+        return value, [Problem(key, f"must be {_ARTICLES.get(str(kind), kind)}", fix, value)]
     if isinstance(converted, list) and not rule.keys() & _SCALAR_WORDS:
         return _checked_list(key, converted, rule=rule, default=default)
     broken = _broken_limit(converted, rule)

@@ -31,6 +31,8 @@ ALIASED = (
     "optimizer.lr", "optimizer.weight_decay", "model.dropout", "model.stochastic_depth", "loss.label_smoothing"
 )  # fmt: skip
 """Second names of `lr` and keys of `regularization`, where their values are checked."""
+LEARNT_INITS = ("autoencoder", "lsuv")
+"""Initialisations that look at the training data."""
 PLAIN = {
     "regularization": Regularization,
     "batch": BatchPlan,
@@ -171,6 +173,7 @@ def _cross_field_problems(config: Mapping[str, Any], choices: Mapping[str, str])
         _name_problems,
         _loss_problems,
         _optimizer_problems,
+        _start_problems,
         _regularization_problems,
         _objective_problems,
         _trainer_problems,
@@ -211,6 +214,20 @@ def _optimizer_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -
     if optimizer.get("nesterov") is True and not optimizer.get("momentum"):
         rule = "needs a momentum to look ahead along"
         yield Problem("optimizer.nesterov", rule, "set optimizer.momentum=0.9", value="true")
+
+
+def _start_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:
+    """Work that would be undone: initial weights that others then replace, and the other way round."""
+    init = choices.get("init")
+    if config["model"].get("pretrained") and init != "default":
+        yield Problem("init", "would overwrite the weights of model.pretrained", "set init=default", init)
+    if config["finetune"]["weights"] is not None and init in LEARNT_INITS:
+        yield Problem("init", "looks at data for weights that finetune.weights then replaces", "set init=default", init)
+    batch = config["batch"]
+    default = list_options("batch")["default"].defaults["base_size"]
+    if batch["scale_lr"] == "none" and batch["base_size"] != default:
+        fix = "set batch.scale_lr=linear or sqrt"
+        yield Problem("batch.base_size", "has no effect with batch.scale_lr=none", fix, batch["base_size"])
 
 
 def _regularization_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[Problem]:

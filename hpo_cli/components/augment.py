@@ -141,7 +141,7 @@ def _spread(draw: Tensor) -> Tensor:
 
 def _check(input_shape: Sequence[int], colours: Mapping[str, float]) -> None:
     if len(input_shape) != _IMAGE_DIMS:
-        kind = "signals" if len(input_shape) == 2 else "rows of a table"  # noqa: PLR2004 - channels, length
+        kind = "signals" if len(input_shape) == 2 else "rows of a table or windows of a text"  # noqa: PLR2004 - [c, l]
         raise ConfigError("augment", rule=f"changes images, these samples are {kind}", fix="set augment=none")
     for key, amount in colours.items():
         if amount and input_shape[0] != change.NUM_COLOURS:

@@ -132,18 +132,34 @@ class _Speed:
         return steps / max(1e-9, time.monotonic() - self._since)
 
 
-def announce(plan: RunPlan, folder: Path, summary: Mapping[str, int]) -> None:
+def announce(plan: RunPlan, folder: Path, summary: Mapping[str, int], *, started_from: str = "") -> None:
     """Say what begins and where it goes."""
-    chosen = " ".join(plan.choices[group] for group in ("model", "data", "optimizer", "schedule"))
-    sizes = (
-        f"{summary['parameters']:,} parameters, {summary['train']:,} training and {summary['val']:,} validation samples"
-    )
-    _say([line(Span("run   ", "dim"), str(folder)), line(Span("what  ", "dim"), f"{chosen}: {sizes}")])
+    parameters = f"{summary['parameters']:,} parameters"
+    if summary["frozen"]:
+        parameters += f" ({summary['frozen']:,} frozen)"
+    sizes = f"{parameters}, {summary['train']:,} training and {summary['val']:,} validation samples"
+    said = {"run": str(folder), "what": _chosen(plan), "size": sizes, "from": started_from}
+    _say([line(Span(f"{label:6}", "dim"), text) for label, text in said.items() if text])
+
+
+_ALWAYS_SAID = ("model", "data", "optimizer", "schedule")
+_USUAL = {"loss": ("cross_entropy", "bce", "mse", "multi_task"), "init": ("default",), "augment": ("none",)}
+
+
+def _chosen(plan: RunPlan) -> str:
+    """The options that make this run, and the names inside those that stand for many."""
+    groups = [*_ALWAYS_SAID, *(group for group, usual in _USUAL.items() if plan.choices[group] not in usual)]
+    components = {"model": plan.model, "schedule": plan.schedule}
+    names = []
+    for group in groups:
+        inner = components[group].args.get("name") if group in components else None
+        names.append(plan.choices[group] + (f" {inner}" if inner else ""))
+    return ", ".join([*names, f"batch {plan.batch_size}"])
 
 
 def conclude(plan: RunPlan, folder: Path, outcome: Outcome, *, stopped: str = "") -> None:
     """Say how it ended, where it is, and what to type next. stopped: why it ended before its last epoch."""
-    how = f"{outcome.epoch} epochs, {outcome.step} steps, {duration(outcome.seconds)}"
+    how = f"{_counted(outcome.epoch, 'epoch')}, {_counted(outcome.step, 'step')}, {duration(outcome.seconds)}"
     best = outcome.best.get(plan.objective.name)
     if stopped:
         _say([line(Span("stopped ", "yellow"), f"{stopped}, at step {outcome.step}; its state is saved")])
@@ -170,6 +186,10 @@ def _say(lines: list[Line]) -> None:
 def run_reference(plan: RunPlan, folder: Path) -> str:
     """How the reading verbs find the run: by its id where they look by default, else by its path."""
     return folder.name if plan.outputs == "outputs" and folder.parent.parent == Path("outputs") else str(folder)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def _metrics(row: Mapping[str, Any]) -> str:

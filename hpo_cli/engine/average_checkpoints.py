@@ -18,10 +18,11 @@ from hpo_cli.engine.batches import DeviceBatches, Shard, order_of
 from hpo_cli.engine.evaluation import judge
 from hpo_cli.engine.finetuning import freeze, frozen_norms, weights_in
 from hpo_cli.engine.randomness import STEP, derive, seed_everywhere
-from hpo_cli.engine.saved import AVERAGE, Saved, step_of
+from hpo_cli.engine.saved import Saved, step_of
 from hpo_cli.errors import UserError
 from hpo_cli.record import ledger
 from hpo_cli.record.folder import CHECKPOINTS
+from hpo_cli.record.weights import AVERAGE
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -58,21 +59,21 @@ def best_files(folder: Path, *, most: int | None) -> list[Path]:
 
 
 def average_checkpoints(saved: Saved, files: Sequence[Path]) -> Averaged:
-    """Average `files`, judge them and the average on the validation split, save it, and note it in the ledger."""
+    """Average `files`, judge them and the average on the validation split, save it, and note it in the ledger.
+
+    A loss that has a state of its own (centers, learnt weights) is averaged like the model.
+    """
     states = [checkpoints.load(path) for path in files]
-    members = tuple(
-        _judged(saved, weights_in(state), file=path.name, step=step_of(state))
-        for path, state in zip(files, states, strict=True)
-    )
+    members = tuple(_member(saved, path, state) for path, state in zip(files, states, strict=True))
     step = members[-1].step
-    model = saved.system.model
-    model.load_state_dict(mean_weights([weights_in(state) for state in states]))
+    system = saved.system
+    _fill(saved, mean_weights([weights_in(state) for state in states]), _mean_criterion(states))
     renormalised = _renormalise(saved)
-    name = f"{AVERAGE}{step:08d}.pt"
-    average = _judged(saved, checkpoints.snapshot(model.state_dict()), file=name, step=step)
+    average = _judged(saved, file=f"{AVERAGE}{step:08d}.pt", step=step)
     names = [f"{CHECKPOINTS}/{path.name}" for path in files]
     path = saved.folder / average.checkpoint
-    checkpoints.save(path, {"model": model.state_dict(), "step": step, "averaged": names})
+    weights = {"model": system.model.state_dict(), "criterion": system.criterion.state_dict()}
+    checkpoints.save(path, {**weights, "step": step, "averaged": names})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     noted = {"file": average.checkpoint, "sha256": digest, "averaged": names}
     ledger.append(saved.folder, "averaged", step=step, **noted, metrics=_prefixed(average.metrics))
@@ -89,8 +90,24 @@ def mean_weights(states: Sequence[Weights]) -> dict[str, torch.Tensor]:
     }
 
 
-def _judged(saved: Saved, weights: Weights, *, file: str, step: int) -> Judged:
+def _mean_criterion(states: Sequence[checkpoints.State]) -> Weights:
+    """Empty where a file is older than the loss's state in it: the loss then stays as the last file left it."""
+    criteria = [state.get("criterion") or {} for state in states]
+    return mean_weights(criteria) if all(criteria) else {}
+
+
+def _fill(saved: Saved, weights: Weights, criterion: Weights) -> None:
     saved.system.model.load_state_dict(weights)
+    if criterion:
+        saved.system.criterion.load_state_dict(criterion)
+
+
+def _member(saved: Saved, path: Path, state: checkpoints.State) -> Judged:
+    _fill(saved, weights_in(state), state.get("criterion") or {})
+    return _judged(saved, file=path.name, step=step_of(state))
+
+
+def _judged(saved: Saved, *, file: str, step: int) -> Judged:
     metrics = judge(saved.system, saved.part("val"), backend=Backend())
     return Judged(f"{CHECKPOINTS}/{file}", step, metrics)
 
@@ -121,6 +138,8 @@ def _renormalise(saved: Saved) -> int:
 
 
 def _batches(saved: Saved) -> Iterator[torch.Tensor]:
-    source = DeviceBatches(saved.part("train"), order=order_of(saved.plan), shard=Shard())
+    source = DeviceBatches(
+        saved.part("train"), order=order_of(saved.plan, carries=bool(saved.system.carriers)), shard=Shard()
+    )
     for x, _ in source.batches(0, start=0, batch_size=saved.plan.batch_size):
         yield x

@@ -21,13 +21,18 @@ class WeightAverage:
         self._num_updates = 0
         self._average = {name: tensor.detach().clone() for name, tensor in _floats(model).items()}
 
+    @property
+    def tensors(self) -> list[torch.Tensor]:
+        """The averages themselves."""
+        return list(self._average.values())
+
     @torch.no_grad()
     def update(self, decay: float) -> None:
         """Take the model's weights of now into the average."""
         self._num_updates += 1
         ramped = min(decay, (1 + self._num_updates) / (10 + self._num_updates))
         now = _floats(self._model)
-        torch._foreach_lerp_(list(self._average.values()), list(now.values()), 1.0 - ramped)
+        torch._foreach_lerp_(self.tensors, list(now.values()), 1.0 - ramped)
 
     @contextmanager
     def lent(self) -> Iterator[None]:
@@ -54,5 +59,9 @@ class WeightAverage:
 
 
 def _floats(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters and buffers that can be averaged; counters are not."""
-    return {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if tensor.is_floating_point()}
+    """Parameters and buffers that can be averaged, each once, by its first name; counters are not."""
+    found: dict[int, tuple[str, torch.Tensor]] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if tensor.is_floating_point():
+            found.setdefault(id(tensor), (name, tensor))
+    return dict(found.values())

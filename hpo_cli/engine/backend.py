@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,9 +40,13 @@ class Backend:
 
     def share_buffers(self, model: torch.nn.Module) -> None:
         """Give every process the running statistics of the first."""
+        self.share(model.buffers())
+
+    def share(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Give every process the first one's values, in place."""
         if self.shard.world > 1:
-            for buffer in model.buffers():
-                dist.broadcast(buffer, src=0)
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0)
 
     def any_process(self, value: int) -> int:
         """The largest `value` of all processes."""

@@ -55,9 +55,9 @@ def streamed() -> Order:
     )
 
 
-def order_of(plan: RunPlan) -> Order:
-    """The order that suits the plan's data."""
-    return streamed() if plan.data.task == "language" else shuffled(plan.seed)
+def order_of(plan: RunPlan, *, carries: bool) -> Order:
+    """A text's own order for a model that carries its hidden state on, else a random one."""
+    return streamed() if carries else shuffled(plan.seed)
 
 
 class BatchSource(Protocol):

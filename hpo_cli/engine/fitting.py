@@ -10,9 +10,9 @@ from hpo_cli.components.data.arrays import Splits
 from hpo_cli.components.data.memory import available_bytes
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.batches import dtype_of, tensors
-from hpo_cli.engine.preflight import horizon
+from hpo_cli.engine.preflight import check_model, horizon
 from hpo_cli.engine.step import Stepper
-from hpo_cli.engine.system import build_system, load_splits
+from hpo_cli.engine.system import build_system, check_components, load_splits
 from hpo_cli.errors import RunFailedError
 from hpo_cli.plan import RunPlan
 
@@ -29,9 +29,12 @@ def fitting_batch_size(plan: RunPlan) -> int:
     """The batch size for this plan on this machine: at most MOST and the training samples.
 
     On a GPU a whole step is tried with each power of two until memory runs out; on the CPU what a backward pass keeps
-    is measured for small batches and reckoned up. Raises RunFailedError when one sample is too many.
+    is measured for small batches and reckoned up. Raises ConfigError for a model that does not go with the data, and
+    RunFailedError when one sample is too many.
     """
+    check_components(plan)
     splits = load_splits(plan.data, allow=plan.allow_targets)
+    check_model(plan, build_system(plan, splits))
     most = min(MOST, len(splits.train.x))
     on_gpu = plan.trainer.accelerator in ("auto", "gpu") and torch.cuda.is_available()
     fits = _fits_gpu(plan, splits) if on_gpu else _fits_cpu(plan, splits)
@@ -44,13 +47,17 @@ def fitting_batch_size(plan: RunPlan) -> int:
 def largest_fitting(fits: Callable[[int], bool], *, most: int) -> int:
     """The largest power of two up to `most` of which `fits` is true, when all smaller ones fit; 0 when 1 does not.
 
+    1 is asked only when 2 does not fit: batch norm cannot train on one sample, which says nothing of memory.
+
     >>> largest_fitting(lambda size: size <= 100, most=1024)
     64
     """
-    size = 1
+    size = 2
     while size <= most and fits(size):
         size *= 2
-    return size // 2
+    if size > 2:  # noqa: PLR2004 - the first that was asked
+        return size // 2
+    return int(most >= 1 and fits(1))
 
 
 def _fits_gpu(plan: RunPlan, splits: Splits) -> Callable[[int], bool]:
@@ -60,6 +67,10 @@ def _fits_gpu(plan: RunPlan, splits: Splits) -> Callable[[int], bool]:
         try:
             _one_step(plan, splits, size=size, device=device)
         except torch.OutOfMemoryError:
+            return False
+        except ValueError:  # what batch norm says of one sample
+            if size > 1:
+                raise
             return False
         finally:
             torch.cuda.empty_cache()

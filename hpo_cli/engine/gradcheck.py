@@ -96,7 +96,7 @@ def check_gradients(plan: RunPlan, *, samples: int, entries: int) -> GradientChe
     for module in (system.model, system.criterion):
         module.double()
     pair = tensors(splits.train, device=torch.device("cpu"), dtype=torch.float64)
-    source = DeviceBatches(pair, order=order_of(plan), shard=Shard())
+    source = DeviceBatches(pair, order=order_of(plan, carries=bool(system.carriers)), shard=Shard())
     if samples > source.num_samples:
         rule = f"must not exceed the {source.num_samples} training samples"
         raise ConfigError("--samples", samples, rule=rule, fix="lower it")

@@ -138,6 +138,8 @@ class TrainingLoop:
         self._collect()
         for module in (self.system.model, self.system.criterion):
             self.stepper.backend.share_buffers(module)
+        if self.system.average is not None:
+            self.stepper.backend.share(self.system.average.tensors)
         with self.system.evaluating():
             self._validate(lr)
         self._window, self._epoch_sums = TrainSums(), TrainSums()
@@ -171,7 +173,11 @@ class TrainingLoop:
         improved = objective.name in self.best and self.best[objective.name].step == step
         self._stale_epochs = 0 if improved else self._stale_epochs + 1
         if improved:
-            state = {"model": self.system.model.state_dict(), "criterion": self.system.criterion.state_dict()}
+            state = {
+                "model": self.system.model.state_dict(),
+                "criterion": self.system.criterion.state_dict(),
+                "class_names": self._class_names,
+            }
             self._recorder.improved(step, state)
         if objective.name in self.metrics:
             self.system.schedule.observe(self.metrics[objective.name], mode=objective.mode)
@@ -255,7 +261,9 @@ class TrainingLoop:
             "finished": self.finished,
             "model": self.system.model.state_dict(),
             "criterion": self.system.criterion.state_dict(),
+            "class_names": self._class_names,
             "average": self.system.average.state() if self.system.average is not None else None,
+            "judged": self.system.judged_weights(),
             "carried": {name: module.carried() for name, module in self.system.carriers.items()},
             "optimizer": self.system.optimizer.state_dict(),
             "schedule": self.system.schedule.state(),
@@ -267,6 +275,11 @@ class TrainingLoop:
             "window": vars(self._window).copy(),
             "epoch_sums": vars(self._epoch_sums).copy(),
         }
+
+    @property
+    def _class_names(self) -> list[str] | None:
+        names = self.system.spec.class_names
+        return None if names is None else list(names)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a state that `state` gave."""

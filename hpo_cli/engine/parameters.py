@@ -42,6 +42,6 @@ def _scaled(plan: RunPlan, model: nn.Module, criterion: nn.Module) -> Iterator[t
         layers = layer_groups(model)
         for index, layer in enumerate(layers):
             scale = plan.finetune.layer_decay ** (len(layers) - 1 - index)
-            scales |= {parameter: scale for _, module in layer for parameter in module.parameters()}
+            scales |= {parameter: scale for _, parameter in layer}
     for parameter in (*model.parameters(), *criterion.parameters()):
         yield parameter, scales.get(parameter, 1.0)

@@ -49,7 +49,7 @@ def check_fit(plan: RunPlan, system: System, splits: Splits) -> None:
     """Raise ConfigError, naming every problem, when plan, network and data do not go together."""
     num_samples = len(splits.train.x)
     until = horizon(system.settings, num_samples, max_steps=plan.trainer.max_steps)
-    _check_model(plan, system)
+    check_model(plan, system)
     problems = [
         *_length_problems(plan, until),
         *_batch_norm_problems(plan, system, num_samples),
@@ -63,7 +63,7 @@ def check_fit(plan: RunPlan, system: System, splits: Splits) -> None:
         raise ConfigError.of(problems)
 
 
-def _check_model(plan: RunPlan, system: System) -> None:
+def check_model(plan: RunPlan, system: System) -> None:
     """Pass two samples through the network: it must not fail and give a row of outputs a sample."""
     training, option = system.model.training, plan.model.option
     system.model.eval()
@@ -137,6 +137,9 @@ def _feature_problems(plan: RunPlan, system: System) -> Iterator[Problem]:
     if not getattr(system.criterion, "needs_features", False):
         return
     reg = plan.regularization
+    if system.spec.num_tokens is not None:
+        rule = f"loss={plan.loss.option} draws samples to the center of their class, and a window has many"
+        yield Problem("loss", rule, "set loss=cross_entropy", plan.loss.option)
     if reg.mixup or reg.cutmix:
         key = "mixup" if reg.mixup else "cutmix"
         rule = f"loss={plan.loss.option} draws samples to the center of one class, a mixed one has two"

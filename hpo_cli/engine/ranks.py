@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch.distributed as dist
+
 from hpo_cli.engine.lightning import ClusterEnvironment
 
 _VARIABLES = ("HPO_RUN_RANK", "HPO_RUN_WORLD", "HPO_RUN_PORT")
@@ -57,6 +59,8 @@ def started_ranks(folder: Path, world: int, *, on_loss: Callable[[str], None]) -
                 process.wait(timeout=30)
             except subprocess.TimeoutExpired:
                 process.kill()
+        if dist.is_initialized():
+            dist.destroy_process_group()  # the next run of this process has other partners
 
 
 GRACE_S = 20

@@ -12,12 +12,7 @@ from hpo_cli.engine import checkpoints
 from hpo_cli.engine.batches import Pair, dtype_of, tensors
 from hpo_cli.engine.finetuning import best_checkpoint, weights_in
 from hpo_cli.engine.system import System, blank_system, load_splits
-from hpo_cli.errors import UserError
 from hpo_cli.plan import RunPlan
-from hpo_cli.record.folder import CHECKPOINTS
-
-AVERAGE = "average-"
-"""File names of averaged weights begin so."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +54,3 @@ def step_of(state: checkpoints.State) -> int:
     """The optimizer step at which a checkpoint's weights were taken."""
     step: int = state["step"] if "step" in state else state["position"]["step"]
     return step
-
-
-def averaged_checkpoint(folder: Path) -> Path:
-    """The newest file of averaged weights. Raises UserError."""
-    files = sorted((folder / CHECKPOINTS).glob(f"{AVERAGE}*.pt"))
-    if not files:
-        raise UserError(f"{folder}: no averaged weights; `hpo-run average {folder.name}` makes them")
-    return files[-1]

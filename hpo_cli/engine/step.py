@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -20,20 +19,20 @@ from hpo_cli.engine.randomness import STEP, derive, seed_everywhere
 from hpo_cli.engine.system import System
 
 
-@dataclass(frozen=True)
-class Rates:
+class Rates(NamedTuple):
     """What a step moves with. momentum: None where the schedule leaves it alone."""
 
     lr: float
     momentum: float | None = None
 
 
-def set_momentum(group: dict[str, Any], value: float) -> None:
-    """Set a parameter group's momentum, or its first beta; a group that has neither has none to set."""
-    if "betas" in group:
-        group["betas"] = (value, *group["betas"][1:])
-    elif "momentum" in group:
+def set_momentum(optimizer: torch.optim.Optimizer, value: float) -> None:
+    """Set the momentum of the groups that have one; where none has, the first beta."""
+    with_momentum = [group for group in optimizer.param_groups if "momentum" in group]
+    for group in with_momentum:
         group["momentum"] = value
+    for group in () if with_momentum else optimizer.param_groups:
+        group["betas"] = (value, *group["betas"][1:])
 
 
 class Stepper:
@@ -45,7 +44,7 @@ class Stepper:
 
     def __init__(self, system: System, backend: Backend, *, seed: int, forward: nn.Module | None = None) -> None:
         self.system, self.backend = system, backend
-        self._forward = forward or system.model
+        self._forward = system.model if forward is None else forward
         self._seed = seed
         self._parameters = [p for group in system.optimizer.param_groups for p in group["params"]]
         self._weights = [p for p in self._parameters if p.ndim > 1]
@@ -84,8 +83,8 @@ class Stepper:
         system = self.system
         for group in system.optimizer.param_groups:
             group["lr"] = rates.lr * group.get("lr_scale", 1.0)
-            if rates.momentum is not None:
-                set_momentum(group, rates.momentum)
+        if rates.momentum is not None:
+            set_momentum(system.optimizer, rates.momentum)
         seed_everywhere(derive(self._seed, STEP, *place, self.backend.shard.rank))
         shard, total = self.backend.shard, sum(sizes)
         for (x, y), size in zip(batches, sizes, strict=True):
@@ -94,6 +93,8 @@ class Stepper:
         if system.settings.ema is not None:
             system.average = system.average or WeightAverage(system.model)
             system.average.update(system.settings.ema)
+        elif system.average is not None:
+            system.average = None
 
     def forget(self) -> None:
         """Drop what the steps gathered."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -69,6 +69,8 @@ class System:
     average: WeightAverage | None = None
     carriers: Mapping[str, Any] = field(default_factory=dict)
     """Modules whose hidden state goes on from one batch to the next."""
+    started_from: str = ""
+    """Which weights training starts from, in words; empty for fresh ones."""
     _features: list[torch.Tensor] = field(default_factory=list)
 
     def zeros(self, num_samples: int) -> torch.Tensor:
@@ -104,12 +106,23 @@ class System:
         self.criterion.eval()
         if was_training:
             _call(self.optimizer, "eval")
-        with self.average.lent() if self.average is not None else nullcontext():
-            yield
-        if was_training:
-            self.train()
-        for name, module in self.carriers.items():
-            module.carry(carried[name])
+        try:
+            with self.average.lent() if self.average is not None else nullcontext():
+                yield
+        finally:
+            if was_training:
+                self.train()
+            for name, module in self.carriers.items():
+                module.carry(carried[name])
+
+    def judged_weights(self) -> dict[str, torch.Tensor] | None:
+        """The weights that the optimizer evaluates where they are not those that it trains; None where they are."""
+        if not hasattr(self.optimizer, "eval"):
+            return None
+        _call(self.optimizer, "eval")
+        weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        _call(self.optimizer, "train")
+        return weights
 
     def reset_carried(self) -> None:
         """Forget hidden state, as at the start of a text."""
@@ -178,13 +191,16 @@ def build_system(plan: RunPlan, splits: Splits) -> System:
     seed_everywhere(derive(plan.seed, INIT))
     model = build_model(plan, splits.spec)
     build(plan.init, allow=plan.allow_targets, model=model, samples=lambda: torch.from_numpy(splits.train.x))
-    finetuning.prepare(plan, model)
-    return _assembled(plan, splits.spec, model)
+    said = finetuning.prepare(plan, model, class_names=splits.spec.class_names)
+    system = _assembled(plan, splits.spec, model)
+    system.started_from = said
+    return system
 
 
 def blank_system(plan: RunPlan, spec: DataSpec) -> System:
     """The system for weights that are about to be loaded: nothing is initialised, no other checkpoint is read."""
-    return _assembled(plan, spec, build_model(plan, spec))
+    args = {key: value for key, value in plan.model.args.items() if key != "pretrained"}
+    return _assembled(plan, spec, build_model(replace(plan, model=replace(plan.model, args=args)), spec))
 
 
 def build_model(plan: RunPlan, spec: DataSpec) -> nn.Module:
@@ -228,7 +244,7 @@ def _assembled(plan: RunPlan, spec: DataSpec, model: nn.Module) -> System:
         num_outputs=num_outputs(plan, spec),
         augment=_augment(plan, spec),
         frozen_norms=finetuning.frozen_norms(plan, model),
-        carriers={name: module for name, module in model.named_modules() if hasattr(module, "carry")},
+        carriers={name: module for name, module in model.named_modules() if getattr(module, "carries", False)},
     )
     if getattr(criterion, "needs_features", False):
         system.keep_features()
@@ -274,13 +290,11 @@ def schedule_of(component: Component, *, allow: tuple[str, ...] = ()) -> Schedul
 
 
 def momentum_of(optimizer: torch.optim.Optimizer) -> float | None:
-    """The momentum of an optimizer, or its first beta; None when it has neither."""
-    for group in optimizer.param_groups:
-        if group.get("momentum"):
-            return float(group["momentum"])
-        if group.get("betas"):
-            return float(group["betas"][0])
-    return None
+    """The momentum of an optimizer, or its first beta where no group has a momentum; None when it has neither."""
+    momenta = [group["momentum"] for group in optimizer.param_groups if "momentum" in group]
+    betas = [group["betas"][0] for group in optimizer.param_groups if "betas" in group]
+    found = momenta or betas
+    return float(found[0]) if found and found[0] else None
 
 
 def num_outputs(plan: RunPlan, spec: DataSpec) -> int:

@@ -48,15 +48,23 @@ class Training:
 
     @property
     def summary(self) -> dict[str, int]:
-        """Sizes of the splits, parameters of the network, CPU threads."""
+        """Sizes of the splits, parameters of the network, those that do not train, CPU threads."""
         splits = {"train": self.splits.train, "val": self.splits.val, "test": self.splits.test}
-        parameters = sum(parameter.numel() for parameter in self.system.model.parameters())
+        sizes_of = [(parameter.numel(), parameter.requires_grad) for parameter in self.system.model.parameters()]
+        parameters = sum(size for size, _ in sizes_of)
+        frozen = sum(size for size, trains in sizes_of if not trains)
         sizes = {name: len(split.x) for name, split in splits.items()}
-        return {**sizes, "parameters": parameters, "threads": self.threads}
+        return {**sizes, "parameters": parameters, "frozen": frozen, "threads": self.threads}
+
+    @property
+    def started_from(self) -> str:
+        """Which weights training starts from, in words; empty for fresh ones."""
+        return self.system.started_from
 
     def record_data(self, folder: Path) -> None:
         """Write the summary and the class counts to the ledger."""
-        ledger.append(folder, "data", step=0, class_counts=self.splits.spec.class_counts, **self.summary)
+        said = {"started_from": self.started_from} if self.started_from else {}
+        ledger.append(folder, "data", step=0, class_counts=self.splits.spec.class_counts, **self.summary, **said)
 
     def run(self, folder: Path, *, ranks: Ranks | None = None, resume_from: State | None = None) -> None:
         """Train to the end, writing to `folder`. ranks: this process's place when there are several.
@@ -102,7 +110,7 @@ class Training:
         plan, dtype = self.plan, dtype_of(self.plan)
         train = source(
             self.splits.train,
-            order=order_of(plan),
+            order=order_of(plan, carries=bool(self.system.carriers)),
             shard=backend.shard,
             device=backend.device,
             dtype=dtype,

@@ -63,7 +63,7 @@ def try_plan(plan: RunPlan) -> Trial:
     dtype = dtype_of(plan)
     system.model.to(dtype)
     pair = tensors(splits.train, device=torch.device("cpu"), dtype=dtype)
-    source = DeviceBatches(pair, order=order_of(plan), shard=Shard())
+    source = DeviceBatches(pair, order=order_of(plan, carries=bool(system.carriers)), shard=Shard())
     until = horizon(system.settings, source.num_samples, max_steps=plan.trainer.max_steps)
     stepper = Stepper(system, Backend(), seed=plan.seed)
     x, y = next(source.batches(0, start=0, batch_size=plan.batch_size))

@@ -57,7 +57,8 @@ def read_details(path: Path) -> RunDetails:
 
 def command_line(details: RunDetails, *, cwd: str) -> str:
     """The shell command that makes this run again, from the folder `cwd`."""
-    command = " ".join(_quoted(word) for word in details.command)
+    words = [word for word in details.command if not word.startswith("hydra.run.dir=")]  # a folder is made once
+    command = " ".join(_quoted(word) for word in words)
     is_here = not details.cwd or os.path.realpath(details.cwd) == os.path.realpath(cwd)
     return command if is_here else f"cd {_quoted(details.cwd)} && {command}"
 

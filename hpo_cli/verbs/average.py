@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hpo_cli.console import styles
+from hpo_cli.console.comparison import comparison
 from hpo_cli.console.figures import figure
 from hpo_cli.console.output import Line, Span, line, width, write, write_json
-from hpo_cli.console.tables import Column, one_line, table
+from hpo_cli.console.tables import one_line
 from hpo_cli.errors import UserError
 from hpo_cli.record.runs import find_run, read_run
 from hpo_cli.verbs.arguments import RUN_HELP, reading_parser, whole_number
@@ -58,11 +59,10 @@ def _two_or_more(word: str) -> int:
 
 
 def _report(found: Averaged) -> Iterator[Line]:
-    names = list(found.average.metrics)
-    heads = [Column("checkpoint", flexible=True), *(Column(f"val/{one_line(name)}", "right") for name in names)]
+    names = [f"val/{one_line(name)}" for name in found.average.metrics]
     rows = [_row(one, one.checkpoint.rpartition("/")[2], "") for one in found.members]
     rows.append(_row(found.average, f"average of {len(found.members)}", styles.TITLE))
-    yield from table(heads, rows, width=width())
+    yield from comparison("checkpoint", names, rows, width=width())
     if found.renormalised:
         yield line(Span(f"{found.renormalised} batch norms took new statistics from the training split", styles.QUIET))
 

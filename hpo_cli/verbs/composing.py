@@ -81,10 +81,16 @@ def composed(words: ComposeWords) -> Composed:
 
 
 def _fitting_batch_size(composition: Composition, words: ComposeWords) -> int:
-    """What `batch_size=auto` is on this machine; everything else in the config is checked first."""
+    """What `batch_size=auto` is on this machine; everything else in the config is checked first.
+
+    A cross-validation is measured on its first fold: samples are dealt like cards, so it trains on the fewest.
+    """
     from hpo_cli.validate import plan_from_config
 
     job = {**composition.job, "batch_size": main_config().defaults["batch_size"]}
+    data = job.get("data")
+    if isinstance(data, dict) and isinstance(data.get("folds"), int) and data.get("fold") is None:
+        job["data"] = {**data, "fold": 1}
     plan = plan_from_config(job, choices=composition.choices, config_dir=words.config_dir)
     from hpo_cli.engine.fitting import fitting_batch_size
 

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo_cli.console import styles
+from hpo_cli.console.comparison import comparison
 from hpo_cli.console.figures import figure
 from hpo_cli.console.output import Line, Span, line, width, write, write_json
-from hpo_cli.console.tables import Column, one_line, table
+from hpo_cli.console.tables import one_line
 from hpo_cli.errors import UserError, shown
 from hpo_cli.record.contents import Values, mapping
+from hpo_cli.record.examinations import Examinations, asked_averaged, asked_best, read_examinations
 from hpo_cli.record.metrics import number
-from hpo_cli.verbs.test import refuse_running, tested_before, tests_of
+from hpo_cli.record.weights import averaged_weights
+from hpo_cli.verbs.test import refuse_running, tested_before
 from hpo_cli.verbs.trusting import fitting_files, trusted_plan
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ def test_together(folders: Sequence[Path], args: argparse.Namespace) -> int:
     for index, folder in enumerate(folders):
         if folder.name in {other.name for other in folders[:index]}:
             raise UserError(f"{folder.name}: is given twice; an ensemble counts each run once")
-    earlier = None if args.val else _earlier(folders)
+    earlier = None if args.val else _earlier(folders, args)
     found = mapping(earlier.get("judged")) if earlier else _judged(folders, args)
     if args.json:
         write_json({"tested_before": bool(earlier), **found})
@@ -41,15 +44,22 @@ def test_together(folders: Sequence[Path], args: argparse.Namespace) -> int:
     return 0
 
 
-def _earlier(folders: Sequence[Path]) -> Values | None:
-    """What any member's ledger says of an examination of just these runs."""
-    names = {folder.name for folder in folders}
-    for folder in folders:
-        for event in tests_of(folder):
-            members = event.get("ensemble")
-            if isinstance(members, list) and set(map(str, members)) == names:
-                return event
-    return None
+def _earlier(folders: Sequence[Path], args: argparse.Namespace) -> Values | None:
+    """What any member's ledger says of an examination of just these runs with the weights that are asked for."""
+    asked = {folder.name: asked_averaged(folder) if args.averaged else asked_best(folder) for folder in folders}
+    known = {folder.name: read_examinations(folder) for folder in folders}
+    events = (event for examinations in known.values() for event in examinations.together)
+    return next((event for event in events if _is_of(event, asked, known)), None)
+
+
+def _is_of(event: Values, asked: Mapping[str, str | None], known: Mapping[str, Examinations]) -> bool:
+    """Whether an ensemble's examination is of these runs' weights. None: the file is gone, the run is known by name."""
+    members = [mapping(member) for member in mapping(event.get("judged")).get("members") or []]
+    judged = {str(member.get("run")): str(member.get("checkpoint")) for member in members}
+    return judged.keys() == asked.keys() and all(
+        asked[run] in (None, checkpoint) and known[run].holds_since(checkpoint, event)
+        for run, checkpoint in judged.items()
+    )
 
 
 def _judged(folders: Sequence[Path], args: argparse.Namespace) -> Values:
@@ -58,29 +68,29 @@ def _judged(folders: Sequence[Path], args: argparse.Namespace) -> Values:
     plans = [trusted_plan(folder, args.allow) for folder in folders]
     for folder, plan in zip(folders[1:], plans[1:], strict=True):
         _check_alike(folders[0].name, plans[0], folder.name, plan)
-    known = {folder: alone for folder in folders if (alone := _alone(folder))}
     runs = _loaded(folders, plans, averaged=args.averaged)
+    known = {saved.folder: alone for saved in runs if (alone := _alone(saved))}
     from hpo_cli.engine.ensemble import examine_together, validate_together
 
     found: Ensemble = validate_together(runs) if args.val else examine_together(runs, known=known)
     return found.to_dict()
 
 
-def _alone(folder: Path) -> dict[str, float]:
-    """What a run's own examination said, without the `test/` before each name; empty when it had none."""
-    own = [event for event in tests_of(folder) if "ensemble" not in event]
-    metrics = mapping(own[0].get("metrics")) if own else {}
+def _alone(saved: Saved) -> dict[str, float]:
+    """What an examination of just these weights said, without the `test/` before each name; empty without one."""
+    own = read_examinations(saved.folder).of(saved.checkpoint)
+    metrics = mapping(own.get("metrics")) if own else {}
     return {name.removeprefix("test/"): value for name, text in metrics.items() if (value := number(text)) is not None}
 
 
 def _loaded(folders: Sequence[Path], plans: Sequence[RunPlan], *, averaged: bool) -> list[Saved]:
     """The runs, live; data that several share are loaded once."""
-    from hpo_cli.engine.saved import averaged_checkpoint, load_saved
+    from hpo_cli.engine.saved import load_saved
 
     runs: list[Saved] = []
     for folder, plan in zip(folders, plans, strict=True):
         splits = next((run.splits for run in runs if run.plan.data == plan.data), None)
-        path = averaged_checkpoint(folder) if averaged else None
+        path = averaged_weights(folder) if averaged else None
         with fitting_files(folder):
             runs.append(load_saved(folder, plan, path=path, splits=splits))
     return runs
@@ -106,26 +116,25 @@ def _report(found: Values) -> Iterator[Line]:
     ensemble = mapping(found.get("ensemble"))
     for part, title in (("val", "validation"), ("test", "test")):
         of_members = [mapping(member.get(part)) for member in members]
-        names = dict.fromkeys(name for metrics in of_members for name in metrics)
+        names = list(dict.fromkeys(name for metrics in of_members for name in metrics))
         if not names:
             continue
         yield line(Span(title, styles.TITLE))
-        heads = [Column("  run", flexible=True), *(Column(one_line(name), "right") for name in names)]
         rows = [
-            [Span(f"  {one_line(str(member.get('run')))}"), *_figures(metrics, names, "")]
+            [Span(one_line(str(member.get("run")))), *_figures(metrics, names, "")]
             for member, metrics in zip(members, of_members, strict=True)
         ]
         together = mapping(ensemble.get(part))
         if together:
-            name = Span(f"  ensemble of {len(members)}", styles.TITLE)
+            name = Span(f"ensemble of {len(members)}", styles.TITLE)
             rows.append([name, *_figures(together, names, styles.TITLE)])
-        yield from table(heads, rows, width=width())
+        yield from comparison("run", list(map(one_line, names)), rows, width=width(), indent="  ")
         if not together:
             yield line(Span("  each on a fold of its own, so there is no ensemble of it", styles.QUIET))
     if not any(member.get("test") for member in members):
         yield line(Span("the test split was not looked at; leave out --val to do so, once", styles.QUIET))
 
 
-def _figures(metrics: Mapping[str, object], names: Mapping[str, object], style: str) -> Iterator[Span]:
+def _figures(metrics: Mapping[str, object], names: Sequence[str], style: str) -> Iterator[Span]:
     for name in names:
         yield Span(figure(number(metrics.get(name))), style)

@@ -11,7 +11,7 @@ from hpo_cli.console.figures import figure
 from hpo_cli.console.output import Line, Span, line, write, write_json
 from hpo_cli.errors import UserError
 from hpo_cli.record.folder import create_parent_folder, is_run
-from hpo_cli.record.folds import FoldsSummary, fold_folder, mean_and_deviation, summarize
+from hpo_cli.record.folds import FoldsSummary, fold_folder, folds_in, mean_and_deviation, summarize, write_summary
 from hpo_cli.verbs.arguments import reading_parser
 from hpo_cli.verbs.composing import Composed, composed
 
@@ -24,8 +24,7 @@ def main(argv: Sequence[str]) -> int:
     parser = reading_parser("folds", about="Mean and deviation over the folds of a cross-validation.")
     parser.add_argument("parent", metavar="PARENT", help="the parent folder's id or path")
     args = parser.read(argv)
-    parent = _parent(args.parent, Path(args.outputs))
-    summary = summarize(parent, [path for path in sorted(parent.iterdir(), key=_number) if is_run(path)])
+    summary = summarize(_parent(args.parent, Path(args.outputs)))
     if args.json:
         write_json(summary.to_json())
     else:
@@ -34,7 +33,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def train_folds(found: Composed, stop: StopFlag) -> int:
-    """Train one run a fold in one parent folder, then say what they reached together; the exit code."""
+    """Train one run a fold in one parent folder, then say what they reached together; the exit code.
+
+    When a fold fails or is stopped, the command ends there with that fold's error and exit code: the folds before it
+    are kept, the ones after it are not trained, and there is no folds.json.
+    """
     from hpo_cli.verbs.train import train_one
 
     plan = found.plan
@@ -45,7 +48,9 @@ def train_folds(found: Composed, stop: StopFlag) -> int:
         code = train_one(composed(words), stop, at=str(run))
         if code:
             return code
-    write(list(_report(summarize(parent, runs))))
+    summary = summarize(parent)
+    write_summary(summary)
+    write(list(_report(summary)))
     return 0
 
 
@@ -62,18 +67,11 @@ def _new_parent(found: Composed) -> Path:
 
 def _parent(ref: str, outputs: Path) -> Path:
     found = [Path(ref), *(outputs.glob(f"*/{ref}*") if ref.isalnum() else ())]
-    parents: list[Path] = [
-        path for path in found if path.is_dir() and not is_run(path) and is_run(fold_folder(path, 1))
-    ]
+    parents: list[Path] = [path for path in found if path.is_dir() and not is_run(path) and folds_in(path)]
     if len(parents) != 1:
         rule = "is no cross-validation" if not parents else "is the beginning of several"
         raise UserError(f"{ref}: {rule}; give the folder that `hpo-run data.folds=5` printed")
     return parents[0]
-
-
-def _number(path: Path) -> int:
-    _, _, number = path.name.rpartition("-")
-    return int(number) if number.isdecimal() else 0
 
 
 def _report(summary: FoldsSummary) -> Iterator[Line]:

@@ -11,6 +11,7 @@ from hpo_cli.cli import VERBS
 from hpo_cli.console.output import Line, Span, is_terminal, line, width, write
 from hpo_cli.errors import UserError, did_you_mean, shown
 from hpo_cli.options import GROUPS, Option, list_groups, list_options, main_config
+from hpo_cli.record.flat import flatten
 from hpo_cli.verbs.composing import composing_parser, read_words
 
 EXAMPLES = (
@@ -118,8 +119,13 @@ def _options(group: str, options: Mapping[str, Option]) -> Iterator[Line]:
 
 def _option(option: Option) -> Iterator[Line]:
     yield line(Span(f"{option.group}={option.name}", "bold"), f"  {option.description}")
-    prefix = "" if option.group == "experiment" else f"{option.group}."  # an experiment sets words of the whole config
-    yield from _keys(option, prefix=prefix, only=option.keys)
+    for group, name in option.choices.items():
+        yield line(f"  {group}={name}")
+    if option.group == "experiment":  # it sets words of the whole config
+        for key, value in flatten(option.defaults).items():
+            yield line(f"  {key}={shown(value)}")
+    else:
+        yield from _keys(option, prefix=f"{option.group}.", only=option.keys)
     yield from _shared_keys(option.group, besides=option.keys)
     yield line("")
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hpo_cli.console.figures import figure
-from hpo_cli.console.output import Span, line, write, write_json
+from hpo_cli.console.output import Line, Span, cells, line, write, write_json
 from hpo_cli.console.tables import one_line
 from hpo_cli.errors import UserError
-from hpo_cli.record import ledger
 from hpo_cli.record.contents import Values, mapping
+from hpo_cli.record.examinations import Examinations, asked_averaged, asked_best, read_examinations
 from hpo_cli.record.runs import find_run, read_run
+from hpo_cli.record.weights import averaged_weights
 from hpo_cli.verbs.arguments import RUN_HELP, reading_parser
 from hpo_cli.verbs.trusting import add_allow, fitting_files, trusted_plan
 
@@ -38,34 +39,46 @@ def main(argv: list[str]) -> int:
 
 
 def _test_one(folder: Path, args: argparse.Namespace) -> int:
-    earlier = [event for event in tests_of(folder) if "ensemble" not in event]
-    found = earlier[0] if earlier else _examined(folder, allow=args.allow, averaged=args.averaged)
+    examinations = read_examinations(folder)
+    asked = asked_averaged(folder) if args.averaged else asked_best(folder)
+    earlier = _shown(examinations, asked)
+    found = earlier or _examined(folder, allow=args.allow, averaged=args.averaged)
+    other = bool(earlier and asked and not examinations.judged(asked, earlier))
     if args.json:
-        write_json({"run": folder.name, "path": str(folder), "tested_before": bool(earlier), **found})
+        told = {"tested_before": bool(earlier), "asked": asked, "other_weights": other}
+        write_json({"run": folder.name, "path": str(folder), **told, **found})
         return 0
     if earlier:
-        write([tested_before(found)])
-    for name, value in mapping(found.get("metrics")).items():
-        write([line(f"{one_line(name):16} ", Span(figure(value), "bold"))])
-    write([line(Span(f"by {one_line(str(found.get('checkpoint')))} of {folder}", "dim"))])
+        write([tested_before(earlier), *([_untested(str(asked), earlier)] if other else [])])
+    write(list(_report(folder, found)))
     return 0
 
 
-def tested_before(event: Values) -> tuple[Span, ...]:
-    """The line that says so."""
+def _shown(examinations: Examinations, asked: str | None) -> Values | None:
+    """The examination to show: of what is asked where there is one, otherwise the first; None where it may be made."""
+    first = next(iter(examinations.alone), None)
+    return (examinations.of(asked) if asked else None) or first
+
+
+def _untested(asked: str, earlier: Values) -> Line:
+    since = ", which was made anew since," if earlier.get("checkpoint") == asked else ""
+    return line(Span(f"{one_line(asked)}{since} was not tested: the figures are of other weights", "yellow"))
+
+
+def _report(folder: Path, found: Values) -> Iterator[Line]:
+    metrics = {one_line(name): value for name, value in mapping(found.get("metrics")).items()}
+    widest = max((16, *map(cells, metrics)))
+    for name, value in metrics.items():
+        yield line(f"{name:{widest}} ", Span(figure(value), "bold"))
+    yield line(Span(f"by {one_line(str(found.get('checkpoint')))} of {folder}", "dim"))
+
+
+def tested_before(event: Values) -> Line:
+    """The line that says so, and with which weights where it was one run's."""
+    weights = "" if "ensemble" in event else f" with {one_line(str(event.get('checkpoint')))}"
     when = one_line(str(event.get("at")))
-    text = f"tested before, at {when}: the test split is looked at once, and this is what it said"
+    text = f"tested before{weights}, at {when}: the test split is looked at once, and this is what it said"
     return line(Span(text, "yellow"))
-
-
-def tests_of(folder: Path) -> list[Values]:
-    """All examinations of a run, alone or in an ensemble, first to last. Raises UserError."""
-    try:
-        events = ledger.read_ledger(folder).events
-    except OSError as error:
-        rule = "so nothing tells whether it was tested before"
-        raise UserError(f"{folder}: its ledger cannot be read ({error.strerror}), {rule}; restore it") from error
-    return [dict(event) for event in ledger.fold(events).tests]
 
 
 def refuse_running(folder: Path) -> None:
@@ -78,9 +91,8 @@ def _examined(folder: Path, *, allow: Sequence[str], averaged: bool = False) -> 
     refuse_running(folder)
     plan = trusted_plan(folder, allow)
     from hpo_cli.engine.examine import examine
-    from hpo_cli.engine.saved import averaged_checkpoint
 
-    path = averaged_checkpoint(folder) if averaged else None
+    path = averaged_weights(folder) if averaged else None
     with fitting_files(folder):
         found = examine(folder, plan, path=path)
     return {"metrics": found.metrics, "checkpoint": found.checkpoint, "step": found.step}

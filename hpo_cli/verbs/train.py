@@ -64,7 +64,7 @@ def train_one(found: Composed, stop: StopFlag, *, at: str | None = None) -> int:
         files, at = composition.hydra_files, at or composition.run_dir
         folder = start_run(plan, command=words.command, overrides=words.overrides, hydra_files=files, at=at)
         reporter.close()
-        announce(plan, folder, training.summary)
+        announce(plan, folder, training.summary, started_from=training.started_from)
         try:
             outcome, stopped = run(training, folder), None
         except StoppedError as error:

@@ -13,9 +13,10 @@ from hpo_cli.engine import checkpoints
 from hpo_cli.engine.average_checkpoints import average_checkpoints, best_files, mean_weights
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.evaluation import judge
-from hpo_cli.engine.saved import averaged_checkpoint, load_saved
+from hpo_cli.engine.saved import load_saved
 from hpo_cli.errors import UserError
 from hpo_cli.record import ledger
+from hpo_cli.record.weights import averaged_weights
 from tests.engine.plans import plan, splits_of
 from tests.engine.saved_runs import folder_with
 
@@ -57,7 +58,7 @@ def test_all_are_judged_and_the_average_is_saved(tmp_path: Path) -> None:
     again = [load_saved(saved.folder, saved.plan, path=path, splits=saved.splits) for path in files]
     for one, loaded in zip(found.members, again, strict=True):
         assert one.metrics == judge(loaded.system, loaded.part("val"), backend=Backend())
-    path = averaged_checkpoint(saved.folder)
+    path = averaged_weights(saved.folder)
     assert path.name == "average-00000003.pt"
     state = checkpoints.load(path)
     assert (state["step"], state["averaged"]) == (3, [one.checkpoint for one in found.members])
@@ -118,4 +119,4 @@ def test_fewer_than_two_are_refused(tmp_path: Path, seeds: tuple[int, ...]) -> N
     with pytest.raises(UserError, match=r"an average needs two; train with checkpoint\.keep_best=5"):
         best_files(folder, most=None)
     with pytest.raises(UserError, match="no averaged weights"):
-        averaged_checkpoint(folder)
+        averaged_weights(folder)

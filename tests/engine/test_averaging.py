@@ -9,6 +9,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hpo_cli.engine.averaging import WeightAverage
 from hpo_cli.engine.evaluation import evaluate, judge
+from hpo_cli.engine.knobs import set_knobs
+from hpo_cli.engine.stop import StopFlag
 from tests.engine.plans import SMALL, arrays, new_loop, plan, rows_of, trained
 
 
@@ -61,6 +63,28 @@ def test_lending_gives_the_same_bits_back() -> None:
     with average.lent():
         assert not torch.equal(model.state_dict()["0.weight"], before["0.weight"])
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_tied_weights_are_averaged_once_and_given_back() -> None:
+    model = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
+    model[1].weight = model[0].weight
+    average, before = WeightAverage(model), model[0].weight.detach().clone()
+    model[0].weight.data.mul_(2.0)
+    average.update(0.5)
+    with average.lent():
+        assert torch.equal(model[1].weight, model[0].weight)
+        assert not torch.equal(model[0].weight, 2.0 * before)
+    assert torch.equal(model[0].weight, 2.0 * before)
+
+
+def test_switching_it_off_forgets_it() -> None:
+    loop = new_loop(plan(*SMALL, "regularization.ema=0.9"))
+    loop.begin()
+    loop.advance(2, StopFlag())
+    assert loop.system.average is not None
+    set_knobs(loop.system, {"regularization.ema": None})
+    loop.advance(1, StopFlag())
+    assert loop.system.average is None
 
 
 def test_validation_and_best_weights_are_the_averages() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -10,11 +11,15 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from hpo_cli.components.mixing import mix
+from hpo_cli.engine import evaluation
 from hpo_cli.engine.evaluation import judge
 from hpo_cli.engine.knobs import read_knobs, set_knobs
 from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.randomness import STEP, derive, seed_everywhere
+from hpo_cli.engine.step import set_momentum
 from hpo_cli.engine.stop import StopFlag
+from hpo_cli.engine.system import momentum_of
+from hpo_cli.options import list_options
 from tests.engine.plans import SMALL, arrays, new_loop, plan, trained
 from tests.engine.test_step import CONSTANT, Recipe, check, sgd
 
@@ -29,7 +34,8 @@ def test_keras_decay_divides_the_rate_by_the_steps() -> None:
 @pytest.mark.parametrize(("rule", "factor"), [("linear", 4.0), ("sqrt", 2.0), ("none", 1.0)])
 def test_the_rate_follows_the_batch_of_an_update(rule: str, factor: float) -> None:
     recipe = Recipe(sgd, lr_at=lambda _: 0.001 * factor, accumulate=2, batch_size=32)
-    words = (f"batch.scale_lr={rule}", "batch.base_size=16", "batch.accumulate=2")
+    size = () if rule == "none" else ("batch.base_size=16",)
+    words = (f"batch.scale_lr={rule}", *size, "batch.accumulate=2")
     check((*PLAIN_SGD, "lr=0.001", *words, *CONSTANT), recipe, tolerance=1e-5)
 
 
@@ -127,3 +133,47 @@ def test_evaluation_moves_no_center() -> None:
     found = judge(loop.system, arrays(loop.plan, "val"), backend=loop.stepper.backend)
     assert math.isfinite(found["loss"])
     assert torch.equal(loop.system.criterion.get_buffer("centers"), before)
+
+
+@pytest.mark.parametrize("name", list_options("optimizer"))
+def test_a_momentum_factor_of_one_leaves_every_group_alone(name: str) -> None:
+    optimizer = new_loop(plan(*SMALL, f"optimizer={name}")).system.optimizer
+    before = [settings_of(group) for group in optimizer.param_groups]
+    momentum = momentum_of(optimizer)
+    if momentum is not None:
+        set_momentum(optimizer, momentum)
+    assert [settings_of(group) for group in optimizer.param_groups] == before
+
+
+def settings_of(group: dict[str, Any]) -> dict[str, Any]:
+    return {key: list(value) if key == "betas" else value for key, value in group.items() if key != "params"}
+
+
+def test_a_cycle_moves_muons_own_momentum_and_not_adams() -> None:
+    loop = new_loop(plan(*SMALL, "epochs=5", "optimizer=muon", "schedule=one_cycle", "model.depth=3"))
+    loop.begin()
+    loop.advance(4, StopFlag())
+    groups = loop.system.optimizer.param_groups
+    assert all(group["momentum"] < 0.95 for group in groups if "momentum" in group)
+    assert all(group["betas"][0] == 0.9 for group in groups if "betas" in group)
+
+
+WEIGHTS = "loss.class_weights=[9,1,1,1,1,1,1,1,1,5]"
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal"])
+def test_weighted_classes_accumulate_as_one_batch(loss: str) -> None:
+    words = (*SMALL, f"loss={loss}", WEIGHTS, "optimizer=momentum", "trainer.max_steps=3")
+    whole, parts = (
+        trained(plan(*words, f"batch_size={size}", f"batch.accumulate={pieces}")) for size, pieces in ((32, 1), (8, 4))
+    )
+    for one, other in zip(whole.system.model.parameters(), parts.system.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_a_weighted_validation_does_not_feel_the_size_of_its_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = trained(plan(*SMALL, WEIGHTS))
+    val = arrays(loop.plan, "val")
+    whole = judge(loop.system, val, backend=loop.stepper.backend)
+    monkeypatch.setattr(evaluation, "EVAL_BYTES", 4096)
+    assert judge(loop.system, val, backend=loop.stepper.backend)["loss"] == pytest.approx(whole["loss"], rel=1e-5)

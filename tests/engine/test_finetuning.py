@@ -94,7 +94,7 @@ def test_a_file_with_an_average_gives_the_average(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("finetune.weights=nowhere.pt",), "is no checkpoint file and no run"),
+        (("finetune.weights=nowhere.pt",), "is no checkpoint file, and no run"),
         (("finetune.weights=best:digits",), "may mean another run tomorrow"),
         (("finetune.freeze=3",), "the model has 3 layers; set at most 2"),
         (("finetune.freeze_norm=true",), "has no batch norm"),
@@ -119,5 +119,59 @@ def test_layers_are_counted_from_the_input() -> None:
     model.norm = nn.BatchNorm2d(4)
     model.stages = nn.Sequential(nn.Sequential(block, nn.Conv2d(4, 4, 1)), nn.ReLU())
     model.head = nn.Linear(4, 2)
+    names = [list(dict.fromkeys(name.rpartition(".")[0] for name, _ in group)) for group in layer_groups(model)]
+    assert names == [["stem", "norm"], ["stages.0.0.conv", "stages.0.0.norm"], ["stages.0.1"], ["head"]]
+
+
+def test_what_a_network_holds_itself_belongs_to_the_layer_that_follows() -> None:
+    """As the class token of a vision transformer, whose encoder has its blocks in a container."""
+    encoder = nn.Module()
+    encoder.positions = nn.Parameter(torch.zeros(1, 5, 4))
+    encoder.blocks = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
+    encoder.norm = nn.LayerNorm(4)
+    model = nn.Module()
+    model.token = nn.Parameter(torch.zeros(1, 1, 4))
+    model.embed = nn.Linear(3, 4)
+    model.encoder = encoder
+    model.head = nn.Linear(4, 2)
     names = [[name for name, _ in group] for group in layer_groups(model)]
-    assert names == [["stem", "norm"], ["stages.0.0"], ["stages.0.1"], ["head"]]
+    assert [group[0] for group in names] == ["token", "encoder.positions", "encoder.blocks.1.weight", "head.weight"]
+    assert sum(map(len, names)) == len(list(model.parameters()))
+
+
+def test_the_last_layer_starts_anew_for_other_classes_of_the_same_number(saved: Path) -> None:
+    same = new_loop(plan(*NORMED, "data.classes=[0,1,2,3,4]", f"finetune.weights={saved}"))
+    others = new_loop(plan(*NORMED, "data.classes=[5,6,7,8,9]", f"finetune.weights={saved}"))
+    state = checkpoints.load(saved)["model"]
+    assert torch.equal(same.system.model.head.weight, state["head.weight"])
+    assert not torch.equal(others.system.model.head.weight, state["head.weight"])
+    assert torch.equal(others.system.model.linear0.weight, state["linear0.weight"])
+    assert "the last layer starts anew" in others.system.started_from
+    assert "anew" not in same.system.started_from
+
+
+def test_weights_that_would_be_dropped_or_are_not_finite_are_refused(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"has what this model has not: linear2\.weight"):
+        new_loop(plan(*SMALL, "model.norm=batch", "model.depth=2", f"finetune.weights={saved}"))
+    state = checkpoints.load(saved)
+    state["model"]["linear0.weight"][0, 0] = torch.nan
+    checkpoints.save(tmp_path / "nan.pt", state)
+    with pytest.raises(ConfigError, match=r"holds NaN or infinity: linear0\.weight"):
+        new_loop(plan(*NORMED, f"finetune.weights={tmp_path / 'nan.pt'}"))
+
+
+@pytest.mark.parametrize("content", [{"average": 5}, {"model": None, "average": {"average": {}}}, {"x": 1}])
+def test_a_file_that_is_no_checkpoint_is_one_line(content: dict[str, object], tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "odd.pt")
+    with pytest.raises(ConfigError, match="is no checkpoint with weights"):
+        new_loop(plan(*SMALL, f"finetune.weights={tmp_path / 'odd.pt'}"))
+
+
+def test_schedule_free_weights_are_those_that_it_was_judged_by(tmp_path: Path) -> None:
+    loop = trained(plan(*SMALL, "optimizer=schedule_free"))
+    checkpoints.save(tmp_path / "free.pt", loop.state())
+    model = new_loop(plan(*SMALL)).system.model
+    finetuning.load_weights(model, tmp_path / "free.pt")
+    assert not torch.equal(model.linear0.weight, loop.system.model.linear0.weight)
+    with loop.system.evaluating():
+        assert torch.equal(model.linear0.weight, loop.system.model.linear0.weight)

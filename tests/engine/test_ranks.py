@@ -51,6 +51,30 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     assert group_is_empty(command.process.pid)
 
 
+REMEMBERED = (
+    *("epochs=2", "model.width=16", "optimizer=momentum", "regularization.ema=0.9", "schedule=plateau"),
+    *("schedule.patience=0", "loss.class_weights=[3,1,1,1,1,1,1,1,1,2]", "data.subset=0.1", "init=he_normal"),
+)
+TEXT = (
+    *("data=text", "data.subset=0.006", "data.val_fraction=0.01", "data.test_fraction=0.3", "data.window=16"),
+    *("model.width=8", "model.embedding=4", "batch_size=24", "epochs=2"),
+)
+
+
+@pytest.mark.parametrize("words", [REMEMBERED, TEXT], ids=["average, plateau, class weights", "hidden state"])
+def test_what_a_run_remembers_is_the_same_in_two_processes(words: tuple[str, ...], tmp_path: Path) -> None:
+    command = start_command(tmp_path / "run", *DDP, *words)
+    assert command.wait() == 0, command.output()
+    close_to_one_process(command, *words)
+
+
+def test_a_second_run_of_one_command_has_partners_of_its_own(tmp_path: Path) -> None:
+    """A cross-validation trains several runs in one process, each with another one beside it."""
+    command = start_command(tmp_path / "folds", *DDP, "data.folds=2", "epochs=1", "model.width=8", "data.subset=0.2")
+    assert command.wait() == 0, command.output()
+    assert "folds 2 runs" in command.output()
+
+
 def children(pid: int) -> list[int]:
     listed = subprocess.run(["ps", "--ppid", str(pid), "-o", "pid="], capture_output=True, text=True, check=False)
     return [int(word) for word in listed.stdout.split()]

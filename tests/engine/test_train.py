@@ -96,8 +96,11 @@ def test_mixed_precision_through_lightning(start: Start) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile imports parts of torch that warn
-def test_a_compiled_network_learns_the_same(start: Start) -> None:
-    ran = start(plan("trainer.compile=true", *SMALL))
+@pytest.mark.parametrize(
+    "words", [SMALL, ("model=resnet", "model.depth=8", "model.channels=4", "data.subset=0.1", "trainer.max_steps=3")]
+)
+def test_a_compiled_network_learns_the_same(start: Start, words: tuple[str, ...]) -> None:
+    ran = start(plan("trainer.compile=true", *words))
     ran.go()
-    for row, wanted in zip(ran.rows, rows_of(trained(plan(*SMALL))), strict=True):
-        assert row == pytest.approx(wanted, rel=1e-4)
+    for row, wanted in zip(ran.rows, rows_of(trained(plan(*words))), strict=True):
+        assert row == pytest.approx(wanted, rel=1e-3)

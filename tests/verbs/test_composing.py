@@ -38,6 +38,22 @@ def test_wrong_flags_are_refused(words: list[str]) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("fold", [(), ("data.fold=2",)])
+def test_the_fitting_batch_size_of_a_cross_validation_is_that_of_a_fold(fold: tuple[str, ...]) -> None:
+    words = ("data=iris", "data.folds=2", *fold, "trainer=cpu", "model.width=8")
+    found = composed(read(*words, "batch_size=auto"))
+    assert found.plan.batch_size == 64  # half of the 128 flowers that are not tested on
+    assert found.words.overrides == (*words, "batch_size=64")
+    assert found.plan.data.fold == (2 if fold else None)
+
+
+@pytest.mark.parametrize("word", ["data.folds=some", "data.folds=1", "~data"])
+def test_what_is_wrong_is_said_before_anything_is_measured(word: str) -> None:
+    with pytest.raises(UserError) as caught:
+        composed(read(word, "batch_size=auto"))
+    assert "data" in str(caught.value)
+
+
 def test_composed_gives_a_checked_plan() -> None:
     found = composed(read("epochs=3"))
     assert found.plan.epochs == 3

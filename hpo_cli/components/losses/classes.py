@@ -14,8 +14,8 @@ class CrossEntropy(nn.Module):
     """Softmax and the negative log likelihood of the right class, as `torch.nn.CrossEntropyLoss` computes it.
 
     `label_smoothing` (s) may change while training: the target becomes 1 - s + s / k, every other class s / k.
-    With class weights w the mean is torch's: the sum of w_y * loss over the sum of w_y, so that the scale of the
-    weights, and which classes a batch holds, leave the size of the loss alone.
+    With class weights w the mean is of w_y * loss over all targets, as Keras' and not as torch's, which divides by the
+    sum of w_y: so a batch in pieces (accumulated, shared by processes) gives what it gives as a whole.
     """
 
     def __init__(
@@ -34,8 +34,12 @@ class CrossEntropy(nn.Module):
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean loss, a scalar in nats. outputs: logits [b, k] or [b, k, positions]; targets: int64 without the k."""
-        weights = None if self.class_weights is None else self.class_weights.to(outputs.dtype)
-        return functional.cross_entropy(outputs, targets, weight=weights, label_smoothing=self.label_smoothing)
+        smoothing = self.label_smoothing
+        if self.class_weights is None:
+            return functional.cross_entropy(outputs, targets, label_smoothing=smoothing)
+        weights = self.class_weights.to(outputs.dtype)
+        losses = functional.cross_entropy(outputs, targets, weight=weights, label_smoothing=smoothing, reduction="sum")
+        return losses / targets.numel()
 
 
 class BinaryCrossEntropy(nn.Module):
@@ -69,4 +73,4 @@ class BinaryCrossEntropy(nn.Module):
         losses = weights[1] * smooth * functional.softplus(-logits) + weights[0] * (1.0 - smooth) * functional.softplus(
             logits
         )
-        return losses.sum() / weights[targets].sum()
+        return losses.mean()

@@ -45,7 +45,7 @@ class Focal(nn.Module):
         if self.class_weights is None:
             return losses.sum(1).mean()
         weights = self.class_weights.to(outputs.dtype)
-        return (losses.movedim(1, -1) * weights).sum() / weights[targets].sum()
+        return (losses.movedim(1, -1) * weights).sum() / targets.numel()
 
 
 class BinaryFocal(nn.Module):

@@ -45,7 +45,7 @@ class TermSum(nn.Module):
     def __init__(self, terms: Mapping[str, Term]) -> None:
         super().__init__()
         if not any(term.weight for term in terms.values()):
-            raise ConfigError(KEY, rule="no loss has a weight above 0", fix=f"{KEY}={{mine:{{loss:mse,weight:1.0}}}}")
+            raise ConfigError(KEY, rule="no loss has a weight above 0", fix="give one of them a weight")
         self.terms = dict(terms)
         self.losses = nn.ModuleList(term.loss for term in terms.values())
 

@@ -50,7 +50,7 @@ class Recurrent(nn.Module):
         self.layers = nn.ModuleList(self.layer(num_inputs, width, batch_first=True) for num_inputs in widths[:-1])
         self.dropout = Dropout(dropout)
         self.head = nn.Linear(width, num_outputs)
-        self._carries = carry and num_tokens is not None
+        self.carries = carry and num_tokens is not None
         self._carried: dict[str, torch.Tensor] = {}
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - torch's name
@@ -80,7 +80,7 @@ class Recurrent(nn.Module):
         return (first, *rest) if rest else first  # type: ignore[return-value]  # at most two kinds of state
 
     def _keep(self, index: int, state: State) -> None:
-        if self._carries:
+        if self.carries:
             kinds = state if isinstance(state, tuple) else (state,)
             self._carried.update(zip(self._names(index), (kind.detach() for kind in kinds), strict=True))
 

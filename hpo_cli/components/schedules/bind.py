@@ -54,7 +54,13 @@ class Schedule:
         >>> [linear.factors(step, total_steps=5, warmup_steps=3).lr for step in range(6)]
         [0.25, 0.5, 0.75, 1.0, 0.5, 0.0]
         """
-        found = self._at(Place(max(0, step - warmup_steps), max(1, total_steps - warmup_steps), steps_per_epoch))
+        done, total = max(0, step - warmup_steps), max(1, total_steps - warmup_steps)
+        progress = min(1.0, done / total)
+        if self.wants_place:
+            value = self.function(progress, place=Place(done, total, steps_per_epoch))
+        else:
+            value = self.function(progress)
+        found = value if isinstance(value, Factors) else Factors(float(value))
         if step >= warmup_steps:
             return found
         return Factors(found.lr * (step + 1) / (warmup_steps + 1), found.momentum)
@@ -77,11 +83,6 @@ class Schedule:
     def _memory(self) -> Remembers | None:
         function: object = self.function
         return function if isinstance(function, Remembers) else None
-
-    def _at(self, place: Place) -> Factors:
-        progress = min(1.0, place.step / place.total_steps)
-        found = self.function(progress, place=place) if self.wants_place else self.function(progress)
-        return found if isinstance(found, Factors) else Factors(float(found))
 
 
 def bind_schedule(target: Callable[..., Any], keys: Mapping[str, Any]) -> Schedule:

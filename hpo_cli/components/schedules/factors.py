@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hpo_cli.errors import ConfigError, did_you_mean
 
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@dataclass(frozen=True, slots=True)
-class Factors:
+class Factors(NamedTuple):
     """What the hot knobs are multiplied by at a step.
 
     lr: factor of the learning rate.   momentum: factor of `momentum`, or of `betas[0]` where an optimizer has that.
