@@ -16,7 +16,7 @@ import yaml
 from trigram_baseline import perplexity
 
 from hpo_cli.components.data.arrays import Split
-from hpo_cli.engine.system import load_splits
+from hpo_cli.engine.assembly import load_splits
 from hpo_cli.plan import plan_from_dict
 
 Figures = Mapping[str, list[float]]

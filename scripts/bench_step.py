@@ -25,12 +25,12 @@ import torch
 from torch import nn
 
 from hpo_cli.compose import compose
+from hpo_cli.engine.assembly import load_splits
 from hpo_cli.engine.batches import epoch_order
 from hpo_cli.engine.lightning import pl
 from hpo_cli.engine.progress import SilentReporter
 from hpo_cli.engine.run import run
 from hpo_cli.engine.stop import StopFlag
-from hpo_cli.engine.system import load_splits
 from hpo_cli.engine.train import Training
 from hpo_cli.plan import RunPlan
 from hpo_cli.record.start import start_run

@@ -185,7 +185,8 @@ def _say(lines: list[Line]) -> None:
 
 def run_reference(plan: RunPlan, folder: Path) -> str:
     """How the reading verbs find the run: by its id where they look by default, else by its path."""
-    return folder.name if plan.outputs == "outputs" and folder.parent.parent == Path("outputs") else str(folder)
+    where_they_look = Path("outputs")
+    return folder.name if plan.outputs == "outputs" and where_they_look in folder.parents else str(folder)
 
 
 def _counted(count: int, what: str) -> str:

@@ -13,8 +13,8 @@ from hpo_cli.components.layers import layer_groups
 from hpo_cli.engine import checkpoints
 from hpo_cli.errors import ConfigError, UserError
 from hpo_cli.plan import RunPlan
-from hpo_cli.record.folder import CHECKPOINTS
 from hpo_cli.record.runs import find_run
+from hpo_cli.record.weights import best_weights
 
 _SHOWN = 4
 """At most so many tensors are named in an error."""
@@ -50,13 +50,13 @@ def weights_file(ref: str, outputs: str) -> Path:
 
 def best_checkpoint(folder: Path) -> Path:
     """The newest file of best weights, or of any weights when none are marked best."""
-    files = sorted((folder / CHECKPOINTS).glob("best-*.pt")) or sorted((folder / CHECKPOINTS).glob("step-*.pt"))
-    if not files:
+    path = best_weights(folder)
+    if path is None:
         why = (
             "the run ended before its first checkpoint (checkpoint.every_minutes), or kept none (checkpoint.keep_best)"
         )
         raise UserError(f"{folder}: no checkpoint; {why}")
-    return files[-1]
+    return path
 
 
 def weights_in(state: checkpoints.State) -> Mapping[str, torch.Tensor]:

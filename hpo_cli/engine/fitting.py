@@ -8,11 +8,11 @@ import torch
 
 from hpo_cli.components.data.arrays import Splits
 from hpo_cli.components.data.memory import available_bytes
+from hpo_cli.engine.assembly import build_system, check_components, load_splits
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.batches import dtype_of, tensors
 from hpo_cli.engine.preflight import check_model, horizon
 from hpo_cli.engine.step import Stepper
-from hpo_cli.engine.system import build_system, check_components, load_splits
 from hpo_cli.errors import RunFailedError
 from hpo_cli.plan import RunPlan
 

@@ -13,12 +13,13 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from hpo_cli.engine.assembly import build_system, check_components, load_splits
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.batches import DeviceBatches, Pair, Shard, order_of, tensors
 from hpo_cli.engine.preflight import check_fit
 from hpo_cli.engine.randomness import STEP, derive, seed_everywhere
 from hpo_cli.engine.step import Stepper
-from hpo_cli.engine.system import System, build_system, check_components, load_splits
+from hpo_cli.engine.system import System
 from hpo_cli.errors import ConfigError, RunFailedError
 from hpo_cli.plan import RunPlan
 

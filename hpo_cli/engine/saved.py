@@ -9,9 +9,10 @@ import torch
 
 from hpo_cli.components.data.arrays import Splits
 from hpo_cli.engine import checkpoints
+from hpo_cli.engine.assembly import blank_system, load_splits
 from hpo_cli.engine.batches import Pair, dtype_of, tensors
 from hpo_cli.engine.finetuning import best_checkpoint, weights_in
-from hpo_cli.engine.system import System, blank_system, load_splits
+from hpo_cli.engine.system import System
 from hpo_cli.plan import RunPlan
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from hpo_cli.components.data.arrays import Splits
+from hpo_cli.engine.assembly import build_system, check_components, load_splits
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.batches import DeviceBatches, dtype_of, order_of, source, tensors
 from hpo_cli.engine.checkpoints import State, weights_sha256
@@ -22,7 +23,7 @@ from hpo_cli.engine.ranks import LocalRanks, Ranks
 from hpo_cli.engine.recorder import FolderRecorder, NullRecorder
 from hpo_cli.engine.step import Stepper
 from hpo_cli.engine.stop import StopFlag
-from hpo_cli.engine.system import System, build_system, check_components, load_splits
+from hpo_cli.engine.system import System
 from hpo_cli.errors import ConfigError
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger

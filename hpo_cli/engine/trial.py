@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from hpo_cli.engine.assembly import build_system, check_components, load_splits
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.batches import DeviceBatches, Shard, dtype_of, order_of, tensors
 from hpo_cli.engine.preflight import check_fit, horizon
 from hpo_cli.engine.progress import Horizon
 from hpo_cli.engine.step import Stepper
-from hpo_cli.engine.system import System, build_system, check_components, load_splits
+from hpo_cli.engine.system import System
 from hpo_cli.errors import RunFailedError
 from hpo_cli.plan import RunPlan
 

@@ -11,13 +11,13 @@ import torch
 
 from hpo_cli.compose import compose
 from hpo_cli.engine import checkpoints
+from hpo_cli.engine.assembly import build_system, load_splits
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.batches import DeviceBatches, Pair, dtype_of, order_of, tensors
 from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.progress import SilentReporter
 from hpo_cli.engine.step import Stepper
 from hpo_cli.engine.stop import StopFlag
-from hpo_cli.engine.system import build_system, load_splits
 from hpo_cli.plan import RunPlan, plan_from_dict
 from hpo_cli.record.start import start_run
 from hpo_cli.validate import plan_from_config

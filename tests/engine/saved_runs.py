@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from hpo_cli.engine import checkpoints
+from hpo_cli.engine.assembly import build_system
 from hpo_cli.engine.saved import Saved, load_saved
-from hpo_cli.engine.system import build_system
 from tests.engine.plans import folder_for, plan, splits_of
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from hpo_cli.engine import preflight
+from hpo_cli.engine.assembly import build_system
 from hpo_cli.engine.preflight import check_fit, choose_threads, horizon, layer_flops
 from hpo_cli.engine.progress import Position
-from hpo_cli.engine.system import Settings, build_system
+from hpo_cli.engine.system import Settings
 from hpo_cli.errors import ConfigError
 from tests.engine.plans import new_loop, plan, splits_of, trained, varied
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hpo_cli.engine import checkpoints
+from hpo_cli.engine.assembly import build_system
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.evaluation import judge
-from hpo_cli.engine.system import build_system
 from tests.engine.plans import (
     SMALL,
     arrays,
