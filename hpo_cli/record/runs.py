@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hpo_cli.errors import UserError, did_you_mean
 from hpo_cli.record.folder import LEDGER, PLAN, is_run
+from hpo_cli.record.folds import fold_folder
 from hpo_cli.record.reading import Objective, RunRecord, read_run
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ def find_run(ref: str, root: Path | str) -> Path:
         return _best(root, name or None)
     if ref and is_run(ref):
         return _named(Path(ref))
+    if ref and Path(ref).is_dir() and is_run(one := fold_folder(Path(ref), 1)):
+        raise UserError(
+            f"{ref}: a cross-validation, not a run; `hpo-run folds {ref}`, or a run of it, such as {one.name}"
+        )
     return _by_id(ref, root)
 
 

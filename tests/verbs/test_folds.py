@@ -61,6 +61,11 @@ def test_it_is_shown_again_by_id_and_by_path(crossed: Path, capsys: pytest.Captu
     assert "±" in capsys.readouterr().out
 
 
+def test_a_verb_for_runs_points_to_the_one_for_folds(crossed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(crossed)]) == 2
+    assert f"`hpo-run folds {crossed}`" in capsys.readouterr().err
+
+
 def test_what_is_no_cross_validation_is_refused(crossed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["folds", str(crossed / f"{crossed.name}-1")]) == 2
     assert "is no cross-validation" in capsys.readouterr().err
