@@ -35,10 +35,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Trial:
-    """What one batch showed. lr_values: the learning rate at each of lr_steps."""
+    """What one batch showed. frozen: parameters that do not train.   lr_values: the rate at each of lr_steps."""
 
     layers: tuple[Layer, ...]
     parameters: int
+    frozen: int
+    started_from: str
     batch_size: int
     loss: float
     gradient_norm: float
@@ -75,6 +77,8 @@ def try_plan(plan: RunPlan) -> Trial:
     return Trial(
         layers=layers,
         parameters=sum(parameter.numel() for parameter in system.model.parameters()),
+        frozen=sum(parameter.numel() for parameter in system.model.parameters() if not parameter.requires_grad),
+        started_from=system.started_from,
         batch_size=len(x),
         loss=_finite(stepper.losses[0].item()),
         gradient_norm=norm,

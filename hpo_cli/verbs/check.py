@@ -37,7 +37,9 @@ def _report(trial: Trial) -> Iterator[Line]:
     for layer in trial.layers:
         shape = "x".join(map(str, layer.output_shape))
         yield line(f"  {layer.name:{widest}}  {layer.kind:20} {shape:>14}  {layer.parameters:>10,}")
-    yield line(f"  {trial.parameters:,} parameters")
+    yield line(f"  {trial.parameters:,} parameters" + (f", {trial.frozen:,} of them frozen" if trial.frozen else ""))
+    if trial.started_from:
+        yield line(f"  from {trial.started_from}")
     yield line("")
     yield line(Span("one batch", "bold"), f"  of {trial.batch_size}")
     yield line(

@@ -103,9 +103,15 @@ def check_sizes(strata: Indices, names: tuple[str, ...] | None, *, num_parts: in
         for name, count in zip(names, counts, strict=True)
         if count < num_parts
     ]
+    if len(problems) > _LISTED:
+        rule = f"{len(problems)} of its {len(names)} classes have too few samples {_NEEDED[num_parts]}"
+        raise ConfigError("data", rule=rule, fix="is this the right target? numbers are data.task=regression loss=mse")
     if problems:
         raise ConfigError.of(problems)
 
+
+_LISTED = 5
+"""Up to so many small classes are told one by one."""
 
 _NEEDED = {
     2: "to be in train and val (2 needed)",

@@ -182,6 +182,12 @@ def test_a_class_without_samples_is_named():
     assert "class 'c' has too few samples (0)" in refusal(raw_of([9, 9], names=("a", "b", "c")))
 
 
+def test_a_column_of_texts_is_one_line_and_not_one_a_text() -> None:
+    line = refusal(raw_of([9, *[1] * 40], names=tuple(f"text {i}" for i in range(41))))
+    assert "40 of its 41 classes have too few samples to be in train, val and test (3 needed)" in line
+    assert "\n" not in line
+
+
 def test_with_a_published_test_split_two_samples_are_enough():
     raw = raw_of([9, 2])
     published = RawData(raw.x, raw.y, class_names=("a", "b"), test=(raw.x, raw.y))
