@@ -11,12 +11,11 @@ from typing import Any, Protocol
 import torch
 
 from hpo_cli.components.metrics import metric_sums
-from hpo_cli.engine.averaging import WeightAverage
 from hpo_cli.engine.batches import BatchSource, Pair
 from hpo_cli.engine.evaluation import evaluate
-from hpo_cli.engine.knobs import read_knobs, set_knobs
 from hpo_cli.engine.preflight import horizon
 from hpo_cli.engine.progress import Best, Horizon, Position, Reporter
+from hpo_cli.engine.states import restore_system, system_state, weights_state
 from hpo_cli.engine.step import Stepper
 from hpo_cli.engine.stop import StopFlag, StoppedError
 from hpo_cli.engine.sums import TrainSums
@@ -173,12 +172,7 @@ class TrainingLoop:
         improved = objective.name in self.best and self.best[objective.name].step == step
         self._stale_epochs = 0 if improved else self._stale_epochs + 1
         if improved:
-            state = {
-                "model": self.system.model.state_dict(),
-                "criterion": self.system.criterion.state_dict(),
-                "class_names": self._class_names,
-            }
-            self._recorder.improved(step, state)
+            self._recorder.improved(step, weights_state(self.system))
         if objective.name in self.metrics:
             self.system.schedule.observe(self.metrics[objective.name], mode=objective.mode)
         patience = self.plan.regularization.early_stopping
@@ -259,16 +253,8 @@ class TrainingLoop:
             "plan_id": self.plan.plan_id,
             "position": vars(self.position).copy(),
             "finished": self.finished,
-            "model": self.system.model.state_dict(),
-            "criterion": self.system.criterion.state_dict(),
-            "class_names": self._class_names,
-            "average": self.system.average.state() if self.system.average is not None else None,
-            "judged": self.system.judged_weights(),
-            "carried": {name: module.carried() for name, module in self.system.carriers.items()},
-            "optimizer": self.system.optimizer.state_dict(),
-            "schedule": self.system.schedule.state(),
+            **system_state(self.system),
             "scaler": scaler.state_dict() if scaler is not None else None,
-            "knobs": read_knobs(self.system),
             "metrics": dict(self.metrics),
             "best": {name: [best.value, best.step] for name, best in self.best.items()},
             "stale_epochs": self._stale_epochs,
@@ -276,26 +262,11 @@ class TrainingLoop:
             "epoch_sums": vars(self._epoch_sums).copy(),
         }
 
-    @property
-    def _class_names(self) -> list[str] | None:
-        names = self.system.spec.class_names
-        return None if names is None else list(names)
-
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a state that `state` gave."""
-        system = self.system
-        system.model.load_state_dict(state["model"])
-        system.criterion.load_state_dict(state["criterion"])
-        if state["average"] is not None:
-            system.average = WeightAverage(system.model)
-            system.average.restore(state["average"])
-        for name, module in system.carriers.items():
-            module.carry(state["carried"][name])
-        system.schedule.restore(state["schedule"])
-        self.system.optimizer.load_state_dict(state["optimizer"])
+        restore_system(self.system, state)
         if self.stepper.backend.scaler is not None and state["scaler"] is not None:
             self.stepper.backend.scaler.load_state_dict(state["scaler"])
-        set_knobs(self.system, state["knobs"])
         self.position = Position(**state["position"])
         self.finished = state["finished"]
         self.metrics = dict(state["metrics"])

@@ -7,13 +7,31 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hpo_cli.components.data.balance import class_weights
 from hpo_cli.errors import ConfigError
 
 ClassWeights: TypeAlias = str | Sequence[float] | None
 KEY = "loss.class_weights"
+
+
+class ClassWeighted(nn.Module):
+    """A loss with label smoothing, which may change while training, and weights of classes, which may not."""
+
+    def __init__(
+        self,
+        *,
+        num_classes: int | None,
+        class_counts: Sequence[int] | None,
+        class_weights: ClassWeights,
+        label_smoothing: float,
+    ) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+        self.class_weights: Tensor | None
+        weights = class_weights_of(class_weights, num_classes=num_classes, class_counts=class_counts)
+        self.register_buffer("class_weights", weights, persistent=False)
 
 
 def class_weights_of(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from hpo_cli.components.losses.class_weights import ClassWeights, class_weights_of
+from hpo_cli.components.losses.class_weights import ClassWeighted, ClassWeights
 
 
-class CrossEntropy(nn.Module):
+class CrossEntropy(ClassWeighted):
     """Softmax and the negative log likelihood of the right class, as `torch.nn.CrossEntropyLoss` computes it.
 
     `label_smoothing` (s) may change while training: the target becomes 1 - s + s / k, every other class s / k.
@@ -26,11 +26,12 @@ class CrossEntropy(nn.Module):
         class_weights: ClassWeights = None,
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.label_smoothing = label_smoothing
-        self.class_weights: Tensor | None
-        weights = class_weights_of(class_weights, num_classes=num_outputs, class_counts=class_counts)
-        self.register_buffer("class_weights", weights, persistent=False)
+        super().__init__(
+            num_classes=num_outputs,
+            class_counts=class_counts,
+            class_weights=class_weights,
+            label_smoothing=label_smoothing,
+        )
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean loss, a scalar in nats. outputs: logits [b, k] or [b, k, positions]; targets: int64 without the k."""
@@ -42,7 +43,7 @@ class CrossEntropy(nn.Module):
         return losses / targets.numel()
 
 
-class BinaryCrossEntropy(nn.Module):
+class BinaryCrossEntropy(ClassWeighted):
     """Cross-entropy of one logit a sample against a class 0 or 1, with label smoothing.
 
     The target y becomes `y (1 - s) + s / 2`, which is what `torch.nn.CrossEntropyLoss` does with two classes
@@ -57,11 +58,12 @@ class BinaryCrossEntropy(nn.Module):
         class_weights: ClassWeights = None,
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.label_smoothing = label_smoothing
-        self.class_weights: Tensor | None
-        weights = class_weights_of(class_weights, num_classes=2, class_counts=class_counts)
-        self.register_buffer("class_weights", weights, persistent=False)
+        super().__init__(
+            num_classes=2,
+            class_counts=class_counts,
+            class_weights=class_weights,
+            label_smoothing=label_smoothing,
+        )
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean loss, a scalar in nats. outputs: logits [b, 1]; targets: int64 [b], each 0 or 1."""

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hpo_cli.components.losses.class_weights import ClassWeights, class_weights_of
+from hpo_cli.components.losses.class_weights import ClassWeighted, ClassWeights
 
 _NEARLY_ONE = -1e-12
 """Log of the largest probability: beyond it 1 - p is 0, whose powers below 1 have no finite slope."""
 
 
-class Focal(nn.Module):
+class Focal(ClassWeighted):
     """-(1 - p)^gamma log p of the right class, p by softmax; cross-entropy at gamma 0.
 
     With label smoothing, the sum over the classes of the smoothed target times that term of each class. Class
@@ -30,11 +30,13 @@ class Focal(nn.Module):
         class_weights: ClassWeights = None,
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.gamma, self.label_smoothing = gamma, label_smoothing
-        self.class_weights: Tensor | None
-        weights = class_weights_of(class_weights, num_classes=num_outputs, class_counts=class_counts)
-        self.register_buffer("class_weights", weights, persistent=False)
+        super().__init__(
+            num_classes=num_outputs,
+            class_counts=class_counts,
+            class_weights=class_weights,
+            label_smoothing=label_smoothing,
+        )
+        self.gamma = gamma
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean loss, a scalar in nats. outputs: logits [b, k] or [b, k, positions]; targets: int64 without the k."""
