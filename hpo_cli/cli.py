@@ -18,6 +18,19 @@ VERBS = {
     "show": "what a run is, how it went, and the command that makes it again",
     "curves": "draw the loss and the metric of runs in the terminal",
     "diff": "what differs between two runs: config and results",
+    "watch": "a run on a full screen while it trains: curves, knobs, keys to steer it",
+    "nudge": "change hot knobs of a run while it trains: nudge RUN lr=3e-4",
+    "pause": "let a run wait between two steps; unpause lets it go on",
+    "unpause": "let a paused run go on",
+    "stop": "let a run save its state and end",
+    "checkpoint": "save a run's state now and keep it: checkpoint RUN --tag good",
+    "rollback": "take a run back to an earlier step, epoch or tag",
+    "branch": "a child of a run, from any of its steps, with other settings",
+    "twin": "two children of a run, with a nudge and without: did it help?",
+    "tree": "the family of runs, with the best value of each",
+    "replay": "train a run again with its nudges, to the same weights",
+    "export": "a run's nudges as a config with a schedule, for another model",
+    "verify-resume": "kill a run at random moments, resume it, compare every bit",
     "explore": "look at the data: classes, features, copies, outliers, samples",
     "check": "build everything and run one batch, save nothing",
     "gradcheck": "compare every gradient of the model and loss with finite differences",
@@ -27,7 +40,7 @@ VERBS = {
     "folds": "mean and deviation over the folds of a cross-validation",
     "completion": "print the completion script of a shell",
 }
-"""Verb -> what it does, one line; each lives in `hpo_cli.verbs.<verb>`."""
+"""Verb -> what it does, one line; each lives in `hpo_cli.verbs.<verb>` (`-` is `_` there)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,7 +92,7 @@ def _open_closed_streams() -> None:
 def _dispatch(words: list[str]) -> int:
     verb = words[0] if words else ""
     if verb in VERBS:
-        code: int = importlib.import_module(f"hpo_cli.verbs.{verb}").main(words[1:])
+        code: int = importlib.import_module(f"hpo_cli.verbs.{verb.replace('-', '_')}").main(words[1:])
         return code
     if verb and "=" not in verb and verb[0] not in "-+~":
         near = HINTS.get(verb) or did_you_mean(verb, VERBS) or _as_override(words)

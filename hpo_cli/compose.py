@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hpo_cli.diagnose import diagnose, dotted_keys, refused
 from hpo_cli.errors import ConfigError, Problem
 from hpo_cli.options import GROUPS, RESERVED, conf_folder
+from hpo_cli.steer.hot import TWINS
 from hpo_cli.validate import plan_from_config
 
 
@@ -65,6 +66,22 @@ def compose(words: Sequence[str], *, config_dir: Path | None = None, config_name
         diagnosis = diagnose(words, config_dir=config_dir)
         problems = [*diagnosis.problems, *_value_problems(diagnosis.sound, config_dir, config_name)]
         raise ConfigError.of(problems or [_unexplained(error)]) from error
+
+
+def parsed_value(key: str, text: str) -> Any:
+    """The value that the word `key=text` gives, by Hydra's grammar. Raises ConfigError."""
+    try:
+        override = OverridesParser.create().parse_override(f"value={text}")
+        value = None if override.is_sweep_override() else override.value()
+    except (HydraException, ValueError, RecursionError) as error:
+        fix = "quote values with blanks, commas or brackets"
+        raise ConfigError(key, text, rule="is no value", fix=fix) from error
+    if override.is_sweep_override():
+        rule = "several values make a sweep, and a run takes one"
+        raise ConfigError(key, text, rule=rule, fix="give one value, or a list as [a,b]")
+    if "${" in text:
+        raise ConfigError(key, text, rule="a reference to another key has no meaning here", fix="give the value")
+    return value
 
 
 _HYDRA_ERRORS = (
@@ -133,18 +150,9 @@ def _name(choice: str | Sequence[str]) -> str:
     return choice if isinstance(choice, str) else ",".join(choice)
 
 
-_TWINS = {
-    "lr": "optimizer.lr",
-    "regularization.weight_decay": "optimizer.weight_decay",
-    "model.dropout": "regularization.dropout",
-    "loss.label_smoothing": "regularization.label_smoothing",
-}
-"""Keys that name one quantity: the first is an interpolation of the second until someone gives it a value."""
-
-
 def _agree_on_twins(job: dict[str, Any], given: set[str]) -> None:
     """Carry a quantity that was set under one of its two names to the other; both at once are refused."""
-    for copy, origin in _TWINS.items():
+    for copy, origin in TWINS.items():
         if {copy, origin} <= given:
             raise ConfigError(origin, rule=f"is the same quantity as {copy}", fix="give one of them")
         (to, to_key), (of, of_key) = _place(job, copy), _place(job, origin)

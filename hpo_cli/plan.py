@@ -35,6 +35,9 @@ HEADS: dict[Task, tuple[Head, ...]] = {
 INIT_KINDS = ("linear", "convolution", "recurrent", "embedding", "zero_residual")
 """Keys that every init shares; those that are off are not passed on, so that an init of your own need not take them."""
 
+BESIDE_THE_SCHEDULE = ("warmup_steps", "nudges")
+"""Keys of the section `schedule` that hold for every schedule and are no keys of its own."""
+
 
 @dataclass(frozen=True)
 class Component:
@@ -130,6 +133,7 @@ class TrainerPlan:
     deterministic: bool
     threads: int | None
     log_every_steps: int
+    log_gradients: bool = False  # runs from before it was written
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,34 @@ class CheckpointPlan:
     every_minutes: float | None
     keep_last: int
     keep_best: int
+    keep_abandoned: int = 0  # runs from before there were rollbacks
+
+
+@dataclass(frozen=True)
+class RescuePlan:
+    """What is done by rule when training goes wrong. The defaults, all off, are those of runs that knew no rescue.
+
+    spike: a logged train loss above so many times the mean of the ten before.   limit: rescues in all.
+    """
+
+    nan: bool = False
+    spike: float | None = None
+    back_steps: int = 1
+    skip_batches: int = 0
+    lr_factor: float = 1.0
+    limit: int = 1
+
+
+@dataclass(frozen=True)
+class PlannedNudge:
+    """A change of hot knobs that the config itself asks for.   at: share of training, 0 .. 1.   changes: new values."""
+
+    at: float
+    changes: Mapping[str, Any]
+
+    def step(self, total_steps: int) -> int:
+        """The boundary at which it takes force: after so many of `total_steps` updates."""
+        return round(self.at * total_steps)
 
 
 @dataclass(frozen=True)
@@ -163,6 +195,7 @@ class RunPlan:
     lr_decay: float | None
     schedule: Component
     warmup_steps: int
+    nudges: tuple[PlannedNudge, ...]
     augment: Component
     logger: Component
     regularization: Regularization
@@ -170,6 +203,7 @@ class RunPlan:
     finetune: FineTuning
     trainer: TrainerPlan
     checkpoint: CheckpointPlan
+    rescue: RescuePlan
     allow_targets: tuple[str, ...]
     config: Mapping[str, Any]
     choices: Mapping[str, str]
@@ -218,8 +252,9 @@ def make_plan(config: Mapping[str, Any], *, choices: Mapping[str, str]) -> RunPl
         head=config["loss"]["head"],
         optimizer=component("optimizer", without=("lr", "weight_decay", "decay")),
         lr_decay=config["optimizer"].get("decay"),
-        schedule=component("schedule", without=("warmup_steps",)),
+        schedule=component("schedule", without=BESIDE_THE_SCHEDULE),
         warmup_steps=config["schedule"]["warmup_steps"],
+        nudges=tuple(map(_planned_nudge, config["schedule"].get("nudges", ()))),
         augment=component("augment"),
         logger=component("logger"),
         regularization=_section(Regularization, config["regularization"]),
@@ -227,9 +262,14 @@ def make_plan(config: Mapping[str, Any], *, choices: Mapping[str, str]) -> RunPl
         finetune=_section(FineTuning, config["finetune"]),
         trainer=_section(TrainerPlan, config["trainer"]),
         checkpoint=_section(CheckpointPlan, config["checkpoint"]),
+        rescue=_section(RescuePlan, config.get("rescue", {})),
         config=config,
         choices=dict(choices),
     )
+
+
+def _planned_nudge(given: Mapping[str, Any]) -> PlannedNudge:
+    return PlannedNudge(given["at"], {key: value for key, value in given.items() if key != "at"})
 
 
 def objective_of(config: Mapping[str, Any]) -> Objective:

@@ -18,6 +18,7 @@ from hpo_cli.plan import (
     FineTuning,
     Head,
     Regularization,
+    RescuePlan,
     RunPlan,
     TrainerPlan,
     make_plan,
@@ -39,6 +40,7 @@ PLAIN = {
     "finetune": FineTuning,
     "trainer": TrainerPlan,
     "checkpoint": CheckpointPlan,
+    "rescue": RescuePlan,
 }
 """Sections that nothing is built from: their keys are these records' fields."""
 

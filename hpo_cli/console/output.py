@@ -15,7 +15,23 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-_ASCII = str.maketrans({"…": "~", "·": "-", "→": ">", "─": "-", "│": "|", "└": "+", "┤": "+", "┬": "+"})
+_ASCII = str.maketrans(
+    {
+        "…": "~",
+        "·": "-",
+        "→": ">",
+        "─": "-",
+        "│": "|",
+        "└": "+",
+        "┤": "+",
+        "┬": "+",
+        "┊": ":",
+        "━": "=",
+        "╌": ".",
+        "•": "*",
+        "▏": "_",
+    }
+)
 
 
 class Span(NamedTuple):
@@ -112,7 +128,7 @@ def cells(text: str) -> int:
 
 def _write_plain(lines: Iterable[Line], out: TextIO) -> None:
     whole = "".join("".join(span.text for span in one).rstrip() + "\n" for one in lines)
-    out.write(_encodable(whole, out))
+    out.write(encodable(whole, out))
 
 
 def _write_styled(lines: Iterable[Line], out: TextIO) -> None:
@@ -120,11 +136,12 @@ def _write_styled(lines: Iterable[Line], out: TextIO) -> None:
 
     target = console(out)
     for one in lines:
-        spans = [(_encodable(span.text, out), span.style) for span in one]
+        spans = [(encodable(span.text, out), span.style) for span in one]
         target.print(Text.assemble(*spans), soft_wrap=True)
 
 
-def _encodable(text: str, out: TextIO) -> str:
+def encodable(text: str, out: TextIO) -> str:
+    """`text` in characters that the stream can show."""
     text = text if can_draw(out) else text.translate(_ASCII)
     encoding = getattr(out, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)

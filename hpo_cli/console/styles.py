@@ -8,6 +8,8 @@ STATUS = {
     "finished": "green",
     "failed": "red",
     "interrupted": "yellow",
+    "stopped": "yellow",
+    "paused": "bright_yellow",
     "running": "bright_cyan",
     "running?": "cyan",
     "died": "red",

@@ -25,7 +25,13 @@ _WIDE = 110  # columns from which there is room for a bar
 class TrainingReporter(Protocol):
     """An engine Reporter that ends."""
 
-    def started(self, horizon: Horizon) -> None:
+    def started(self, horizon: Horizon, position: Position) -> None:
+        """See engine.progress.Reporter."""
+
+    def changed(self, horizon: Horizon) -> None:
+        """See engine.progress.Reporter."""
+
+    def noted(self, text: str) -> None:
         """See engine.progress.Reporter."""
 
     def advanced(self, position: Position) -> None:
@@ -55,10 +61,18 @@ class PlainReporter:
         self._plan = plan
         self._speed = _Speed()
 
-    def started(self, horizon: Horizon) -> None:
+    def started(self, horizon: Horizon, position: Position) -> None:
         """See Reporter."""
         self._horizon = horizon
-        self._speed.begin()
+        self._speed.begin(position.step)
+
+    def changed(self, horizon: Horizon) -> None:
+        """See Reporter."""
+        self._horizon = horizon
+
+    def noted(self, text: str) -> None:
+        """See Reporter."""
+        _say([line(Span("· ", "yellow"), text)])
 
     def advanced(self, position: Position) -> None:
         """See Reporter."""
@@ -90,10 +104,19 @@ class LiveReporter:
         self._live = Live(Text(""), console=self._console, auto_refresh=False, transient=True)
         self._show("loading torch and Lightning ...")
 
-    def started(self, horizon: Horizon) -> None:
+    def started(self, horizon: Horizon, position: Position) -> None:
         """See Reporter."""
         self._horizon = horizon
-        self._speed.begin()
+        self._speed.begin(position.step)
+
+    def changed(self, horizon: Horizon) -> None:
+        """See Reporter."""
+        self._horizon = horizon
+
+    def noted(self, text: str) -> None:
+        """See Reporter."""
+        self._live.stop()
+        _say([line(Span("· ", "yellow"), text)])
 
     def advanced(self, position: Position) -> None:
         """See Reporter."""
@@ -123,13 +146,15 @@ class LiveReporter:
 
 
 class _Speed:
-    """Mean steps a second since training began."""
+    """Mean steps a second since training began, went on or went back."""
 
-    def begin(self) -> None:
-        self._since = time.monotonic()
+    def begin(self, steps: int) -> None:
+        self._since, self._from = time.monotonic(), steps
 
     def steps_per_second(self, steps: int) -> float:
-        return steps / max(1e-9, time.monotonic() - self._since)
+        if steps < self._from:  # a rollback
+            self.begin(steps)
+        return (steps - self._from) / max(1e-9, time.monotonic() - self._since)
 
 
 def announce(plan: RunPlan, folder: Path, summary: Mapping[str, int], *, started_from: str = "") -> None:
@@ -193,8 +218,11 @@ def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
+_UNSAID = ("train/accuracy", "train/grad_norm", "train/update_ratio")
+
+
 def _metrics(row: Mapping[str, Any]) -> str:
-    shown = [name for name in row if name.startswith(("train/", "val/")) and name != "train/accuracy"]
+    shown = [name for name in row if name.startswith(("train/", "val/")) and name not in _UNSAID]
     return "  ".join(f"{name} {_fixed(row[name])}" for name in shown)
 
 

@@ -16,13 +16,14 @@ from hpo_cli.components.data.load import load_raw
 from hpo_cli.components.data.split import prepare
 from hpo_cli.components.layers import last_linear
 from hpo_cli.components.metrics import measure_of
-from hpo_cli.components.schedules import Schedule, bind_schedule
 from hpo_cli.engine import finetuning
+from hpo_cli.engine.moving import described, momentum_of, schedule_of
 from hpo_cli.engine.parameters import parameter_groups
 from hpo_cli.engine.randomness import INIT, derive, seed_everywhere
 from hpo_cli.engine.system import Settings, System
 from hpo_cli.errors import ConfigError, Problem
-from hpo_cli.plan import Component, DataPlan, RunPlan
+from hpo_cli.plan import DataPlan, RunPlan
+from hpo_cli.steer.settings import hot_keys
 
 GIVEN: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -86,8 +87,23 @@ def build_system(plan: RunPlan, splits: Splits) -> System:
 
 def blank_system(plan: RunPlan, spec: DataSpec) -> System:
     """The system for weights that are about to be loaded: nothing is initialised, no other checkpoint is read."""
+    return _assembled(plan, spec, _blank_model(plan, spec))
+
+
+def resumable_system(plan: RunPlan, spec: DataSpec) -> System:
+    """The system for a state of this plan that is about to be restored, to train on from there.
+
+    Its layers are frozen and its parameters grouped as `build_system` does it, and nothing else is done: no weight is
+    initialised, no data looked at, no other checkpoint read.
+    """
+    model = _blank_model(plan, spec)
+    finetuning.freeze(model, plan.finetune.freeze)
+    return _assembled(plan, spec, model)
+
+
+def _blank_model(plan: RunPlan, spec: DataSpec) -> nn.Module:
     args = {key: value for key, value in plan.model.args.items() if key != "pretrained"}
-    return _assembled(plan, spec, build_model(replace(plan, model=replace(plan.model, args=args)), spec))
+    return build_model(replace(plan, model=replace(plan.model, args=args)), spec)
 
 
 def build_model(plan: RunPlan, spec: DataSpec) -> nn.Module:
@@ -119,7 +135,7 @@ def _assembled(plan: RunPlan, spec: DataSpec, model: nn.Module) -> System:
         weight_decay=plan.regularization.weight_decay,
         model=model,
     )
-    schedule = build_schedule(plan)
+    schedule = schedule_of(plan.schedule, allow=plan.allow_targets)
     system = System(
         model=model,
         criterion=criterion,
@@ -131,11 +147,21 @@ def _assembled(plan: RunPlan, spec: DataSpec, model: nn.Module) -> System:
         num_outputs=num_outputs(plan, spec),
         augment=_augment(plan, spec),
         frozen_norms=finetuning.frozen_norms(plan, model),
+        schedule_keys=described(plan.schedule),
+        allow_targets=plan.allow_targets,
+        expressible=_expressible(plan),
         carriers={name: module for name, module in model.named_modules() if getattr(module, "carries", False)},
     )
     if getattr(criterion, "needs_features", False):
         system.keep_features()
     return system
+
+
+def _expressible(plan: RunPlan) -> frozenset[str]:
+    """The knobs that the plan has a word for; what an architecture or a loss has fixed for itself is none."""
+    homes = {"dropout": plan.model, "stochastic_depth": plan.model, "label_smoothing": plan.loss}
+    fixed = {f"regularization.{name}" for name, component in homes.items() if name not in component.args}
+    return frozenset(hot_keys(plan.config)) - fixed
 
 
 def _criterion(plan: RunPlan, spec: DataSpec, model: nn.Module) -> nn.Module:
@@ -165,25 +191,6 @@ def _augment(plan: RunPlan, spec: DataSpec) -> nn.Module | None:
     return augment
 
 
-def build_schedule(plan: RunPlan) -> Schedule:
-    """The plan's schedule with its keys bound."""
-    return schedule_of(plan.schedule, allow=plan.allow_targets)
-
-
-def schedule_of(component: Component, *, allow: tuple[str, ...] = ()) -> Schedule:
-    """A schedule option with its keys bound."""
-    target = resolve(component, allow=allow)
-    return bind_schedule(target, bound(component, target, {}))
-
-
-def momentum_of(optimizer: torch.optim.Optimizer) -> float | None:
-    """The momentum of an optimizer, or its first beta where no group has a momentum; None when it has neither."""
-    momenta = [group["momentum"] for group in optimizer.param_groups if "momentum" in group]
-    betas = [group["betas"][0] for group in optimizer.param_groups if "betas" in group]
-    found = momenta or betas
-    return float(found[0]) if found and found[0] else None
-
-
 def num_outputs(plan: RunPlan, spec: DataSpec) -> int:
     """Outputs that the loss wants: one a class, a single logit for two classes, or one a target column."""
     if plan.head == "several":
@@ -209,6 +216,7 @@ def _settings(plan: RunPlan, *, momentum: float | None) -> Settings:
         accumulate=batch.accumulate,
         scale_lr=batch.scale_lr,
         base_size=batch.base_size,
+        max_steps=plan.trainer.max_steps,
         warmup_steps=plan.warmup_steps,
         l1=reg.l1,
         l2=reg.l2,
@@ -217,5 +225,6 @@ def _settings(plan: RunPlan, *, momentum: float | None) -> Settings:
         ema=reg.ema,
         clip_norm=reg.clip_norm,
         clip_value=reg.clip_value,
+        early_stopping=reg.early_stopping,
         momentum=momentum,
     )

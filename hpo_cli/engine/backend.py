@@ -48,6 +48,22 @@ class Backend:
             for tensor in tensors:
                 dist.broadcast(tensor, src=0)
 
+    def gathered(self, value: Any) -> Any:
+        """`value` itself, or with several processes the list of what each of them has, by rank, in all of them."""
+        if self.shard.world == 1:
+            return value
+        found: list[Any] = [None] * self.shard.world
+        dist.all_gather_object(found, value)
+        return found
+
+    def told(self, value: Any) -> Any:
+        """What the first process says."""
+        if self.shard.world == 1:
+            return value
+        said = [value]
+        dist.broadcast_object_list(said, src=0)
+        return said[0]
+
     def any_process(self, value: int) -> int:
         """The largest `value` of all processes."""
         if self.shard.world == 1:

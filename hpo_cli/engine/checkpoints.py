@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 
 from hpo_cli.errors import UserError
-from hpo_cli.record.atomic import replace_file
+from hpo_cli.record.atomic import free_name, replace_file, sync_folder
+from hpo_cli.record.contents import text
+from hpo_cli.record.folder import ABANDONED, CHECKPOINTS
+from hpo_cli.record.ledger import Event
+from hpo_cli.record.line import Line
 
 State = dict[str, Any]
 
@@ -35,10 +41,41 @@ def best_name(step: int) -> str:
     return f"best-{step:08d}.pt"
 
 
-def save(path: Path, state: State) -> None:
-    """Write `state`, durable and whole or not at all."""
+def kept_name(folder: Path, step: int, *, tag: str | None) -> str:
+    """A free file name in `folder` for a checkpoint that is never pruned."""
+    name = f"kept-{step:08d}" + (f"-{tag}" if tag else "")
+    return free_name(folder / f"{name}.pt").name
+
+
+def save(path: Path, state: State) -> str:
+    """Write `state`, durable and whole or not at all. The file's sha256. Raises OSError."""
     with replace_file(path) as file:
-        torch.save(state, file)
+        sink = _Sink(file)
+        torch.save(state, cast("IO[bytes]", sink))
+        if sink.error is not None:
+            raise sink.error
+    return sink.digest.hexdigest()
+
+
+class _Sink:
+    """Where torch writes to. It keeps an error for later, which torch would hide in one of its own."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        if self.error is None:
+            try:
+                self._file.write(data)
+                self.digest.update(data)
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def flush(self) -> None:
+        """The file is flushed once, at its end."""
 
 
 def load(path: Path, *, device: str | torch.device = "cpu") -> State:
@@ -61,10 +98,11 @@ def _check_sums(path: Path) -> None:
             raise zipfile.BadZipFile(f"{record} is damaged")
 
 
-def prune(folder: Path, *, prefix: str, keep: int) -> None:
-    """Remove all but the newest `keep` files that start with `prefix`."""
+def prune(folder: Path, *, prefix: str, keep: int, spare: Collection[str] = ()) -> None:
+    """Remove all but the newest `keep` files that start with `prefix`, and those named in `spare`."""
     for path in sorted(folder.glob(f"{prefix}*.pt"))[: -keep or None]:
-        path.unlink(missing_ok=True)
+        if path.name not in spare:
+            path.unlink(missing_ok=True)
 
 
 def snapshot(state: Any) -> Any:
@@ -86,3 +124,139 @@ def weights_sha256(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
         digest.update(f"{name}|{array.dtype}|{tuple(array.shape)}|".encode())
         digest.update(array.flatten().view(torch.uint8).numpy().tobytes() if array.ndim else str(array.item()).encode())
     return digest.hexdigest()
+
+
+def num_bytes(state: Any) -> int:
+    """Bytes in the tensors of a nested state."""
+    if isinstance(state, torch.Tensor):
+        return state.nbytes
+    items = state.values() if isinstance(state, Mapping) else state if isinstance(state, (list, tuple)) else ()
+    return sum(map(num_bytes, items))
+
+
+def newest_loadable(
+    folder: Path, line: Line, *, at_most: int | None = None, warn: Callable[[str], None]
+) -> tuple[Event, State] | None:
+    """The newest state of a run from which training on the line can go on, and its event; None where there is none.
+
+    at_most: no state after this step.   A file that is not what the ledger says is renamed to `<name>.damaged`, never
+    deleted, `warn` gets a line for the ledger and the screen, and the one before is tried. Pruned ones are passed over.
+    """
+    found = [event for event in line.checkpoints if _can_go_on(event) and (at_most is None or event["step"] <= at_most)]
+    for event in sorted(found, key=lambda event: int(event["step"]))[::-1]:
+        state = _load_whole(_place(folder, event), event, line=line, warn=warn)
+        if state is not None:
+            return event, state
+    return None
+
+
+def sweep(folder: Path, line: Line | None = None) -> list[Path]:
+    """Remove what a killed process left of unfinished files; only the run's owner may. The files that went.
+
+    line: also rename to `<name>.unrecorded` what was finished and not yet in the ledger; training finds it again.
+    """
+    home = folder / CHECKPOINTS
+    left = [path for prefix in ("step-", "best-", "kept-") for path in home.glob(f".{prefix}*.tmp")]
+    for path in left:
+        path.unlink(missing_ok=True)
+    if line is None:
+        return left
+    recorded = {_name(event) for event in (*line.checkpoints, *line.abandoned)}
+    strangers = [path for path in _replaceable(home) if path.name not in recorded]
+    for path in strangers:
+        path.replace(path.with_name(f"{path.name}.unrecorded"))
+    return left + strangers
+
+
+def move_abandoned(folder: Path, line: Line, *, keep: int = 3) -> list[Path]:
+    """Move checkpoints off the line to `checkpoints/abandoned-<step>/`, of which the newest `keep` stay.
+
+    step: where the run was when it went back. Kept files stay. Called again after a kill, it does what is left.
+    The files that were moved, where they are now.
+    """
+    home = folder / CHECKPOINTS
+    lost = [path for path in _replaceable(home) if _is_abandoned(path, line)]
+    moved = []
+    if lost:
+        target = _abandoned_folder(home, line, names=[path.name for path in lost])
+        moved = [path.replace(target / path.name) for path in lost]
+        sync_folder(target)
+        sync_folder(home)
+    folders = [path for path in home.glob(f"{ABANDONED}*") if path.is_dir()]
+    for old in sorted(folders, key=lambda path: (path.stat().st_mtime_ns, path.name))[: -keep or None]:
+        shutil.rmtree(old, ignore_errors=True)
+    return moved
+
+
+def _name(event: Event) -> str:
+    return Path(text(event.get("file"))).name
+
+
+def _place(folder: Path, event: Event) -> Path:
+    return folder / CHECKPOINTS / _name(event)
+
+
+def _can_go_on(event: Event) -> bool:
+    """Whether an event is of a whole state; best weights are not enough to go on from."""
+    return _name(event).startswith(("step-", "kept-"))
+
+
+def _replaceable(home: Path) -> list[Path]:
+    return sorted(path for prefix in ("step-", "best-") for path in home.glob(f"{prefix}*.pt"))
+
+
+def _load_whole(path: Path, event: Event, *, line: Line, warn: Callable[[str], None]) -> State | None:
+    if not path.is_file():
+        return None
+    try:
+        digest = file_sha256(path)
+        if digest == event.get("sha256"):
+            return load(path)
+    except (OSError, UserError) as error:
+        warn(f"{path} cannot be used ({str(error).splitlines()[0]}); the checkpoint before it is taken")
+        return None
+    if digest not in _digests((*line.checkpoints, *line.abandoned), path.name):  # else it was saved anew
+        aside = _set_aside(path)
+        warn(f"{path} is damaged: it is not the file of the ledger; set aside as {aside.name}")
+    return None
+
+
+def _set_aside(path: Path) -> Path:
+    aside = next(name for number in count(1) if not (name := _damaged(path, number)).exists())
+    path.replace(aside)
+    sync_folder(path.parent)
+    return aside
+
+
+def _damaged(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.damaged" + (f"-{number}" if number > 1 else ""))
+
+
+def file_sha256(path: Path) -> str:
+    """The hash of a file's bytes. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digests(events: Iterable[Event], name: str) -> set[str]:
+    return {text(event.get("sha256")) for event in events if _name(event) == name}
+
+
+def _is_abandoned(path: Path, line: Line) -> bool:
+    living, dead = _digests(line.checkpoints, path.name), _digests(line.abandoned, path.name)
+    if not dead or not living:
+        return bool(dead)
+    digest = file_sha256(path)  # a name that both lines used: whose file is it now?
+    return digest in dead and digest not in living
+
+
+def _abandoned_folder(home: Path, line: Line, *, names: Collection[str]) -> Path:
+    """The folder of the newest rollback, or one beside it where that has files of these names."""
+    went_back = [event for event in line.chain if event["event"] == "rolled_back"]
+    step = went_back[-1]["step"] if went_back else max(event["step"] for event in line.abandoned)
+    for number in count(1):
+        target = home / (f"{ABANDONED}{step:08d}" + (f"-{number}" if number > 1 else ""))
+        if not any((target / name).exists() for name in names):
+            break
+    target.mkdir(exist_ok=True)
+    return target

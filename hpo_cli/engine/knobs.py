@@ -6,6 +6,7 @@ checkpoints use it; whatever is not in the table is cold and needs a branch.
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +18,10 @@ from torch import nn
 
 from hpo_cli.components.dropout import AlphaDropout, Dropout, StochasticDepth
 from hpo_cli.components.image_changes import NUM_COLOURS
+from hpo_cli.engine.moving import momentum_of, schedule_from, set_momentum
 from hpo_cli.engine.system import System
+from hpo_cli.plan import RunPlan
+from hpo_cli.steer.settings import value_of
 
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 
@@ -60,6 +64,32 @@ def _groups_with(system: System, name: str) -> list[dict[str, Any]]:
 _GROUP_MOMENTUM, _GROUP_BETAS = _optimizer("momentum"), _optimizer("betas")
 
 
+def _get_schedule(system: System) -> dict[str, Any]:
+    return copy.deepcopy(dict(system.schedule_keys))
+
+
+def _set_schedule(system: System, value: Mapping[str, Any]) -> None:
+    """Put another schedule in force, its memory fresh; one of the same kind takes over what the old one had learnt.
+
+    The momentum that the old one left stands again where the new one moves none.
+    """
+    if value == system.schedule_keys:
+        return
+    new, memory = schedule_from(value, allow=system.allow_targets), system.schedule.state()
+    plain = system.settings.momentum if system.schedule.moves_momentum else momentum_of(system.optimizer)
+    if memory and value["_target_"] == system.schedule_keys["_target_"]:
+        new.restore(memory)
+    if plain:
+        set_momentum(system.optimizer, plain)
+    system.schedule, system.schedule_keys = new, copy.deepcopy(dict(value))
+    _move_momentum(system, plain)
+
+
+def _move_momentum(system: System, plain: float | None) -> None:
+    """Let the schedule act on a momentum, if it moves any and there is some; else leave the optimizer's alone."""
+    system.settings.momentum = plain if system.schedule.moves_momentum and plain else None
+
+
 def _get_momentum(system: System) -> float:
     moved = system.settings.momentum
     return float(_GROUP_MOMENTUM.get(system)) if moved is None else moved
@@ -69,8 +99,7 @@ def _set_momentum(system: System, value: float) -> None:
     """Torch's RMSprop makes its buffer with the rest of its state alone: a momentum that was 0 so far has none."""
     optimizer = system.optimizer
     _GROUP_MOMENTUM.set(system, value)
-    if system.settings.momentum is not None:
-        system.settings.momentum = value
+    _move_momentum(system, value)
     for state in optimizer.state.values() if isinstance(optimizer, torch.optim.RMSprop) and value else ():
         state.setdefault("momentum_buffer", torch.zeros_like(state["square_avg"]))
 
@@ -84,8 +113,8 @@ def _get_betas(system: System) -> list[float]:
 
 def _set_betas(system: System, value: list[float]) -> None:
     _GROUP_BETAS.set(system, value)
-    if system.settings.momentum is not None and not _GROUP_MOMENTUM.present(system):
-        system.settings.momentum = value[0]
+    if not _GROUP_MOMENTUM.present(system):
+        _move_momentum(system, value[0])
 
 
 def _dropout_layers(system: System) -> list[Any]:
@@ -113,12 +142,17 @@ def _set_stochastic_depth(system: System, value: float) -> None:
 
 
 def _attribute(name: str, *, of: Callable[[System], Any]) -> Knob:
-    """A plain attribute of a part of the system, read again at each use of that part."""
+    """A number that is a plain attribute of a part of the system, read again at each use of that part."""
     return Knob(
         get=lambda system: getattr(of(system), name),
         set=lambda system, value: setattr(of(system), name, value),
-        present=lambda system: getattr(of(system), name, None) is not None,
+        present=lambda system: _is_number(getattr(of(system), name, "")),
     )
+
+
+def _is_number(value: object) -> bool:
+    """None is a number that was left open."""
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
 def _criterion(name: str) -> Knob:
@@ -142,9 +176,11 @@ AUGMENT_NUMBERS = (
 
 HOT: Mapping[str, Knob] = MappingProxyType(
     {
+        "schedule": Knob(get=_get_schedule, set=_set_schedule),  # before the momentum that it moves
         "lr": _setting("lr"),
         "batch_size": _setting("batch_size"),
         "epochs": _setting("epochs"),
+        "trainer.max_steps": _setting("max_steps"),
         "batch.accumulate": _setting("accumulate"),
         "schedule.warmup_steps": _setting("warmup_steps"),
         "optimizer.decay": replace(_setting("lr_decay"), present=lambda system: system.settings.lr_decay is not None),
@@ -160,6 +196,7 @@ HOT: Mapping[str, Knob] = MappingProxyType(
         "regularization.l2": _setting("l2"),
         "regularization.clip_norm": _setting("clip_norm"),
         "regularization.clip_value": _setting("clip_value"),
+        "regularization.early_stopping": _setting("early_stopping"),
         "regularization.dropout": Knob(
             get=lambda system: _dropout_layers(system)[0].p,
             set=_set_dropout,
@@ -185,7 +222,7 @@ def _given(term: Any, _: System) -> Any:
 
 def knobs_of(system: System) -> dict[str, Knob]:
     """The knobs that this system has: those of HOT that apply, and the weight of each term of its loss."""
-    found = {key: knob for key, knob in HOT.items() if knob.present(system)}
+    found = {key: knob for key, knob in HOT.items() if key in system.expressible and knob.present(system)}
     for name, term in getattr(system.criterion, "terms", {}).items():
         found[f"loss.terms.{name}.weight"] = _attribute("weight", of=functools.partial(_given, term))
     return found
@@ -196,8 +233,17 @@ def read_knobs(system: System) -> dict[str, Any]:
     return {key: knob.get(system) for key, knob in knobs_of(system).items()}
 
 
+def planned_knobs(plan: RunPlan, system: System) -> dict[str, Any]:
+    """The value that the plan alone gives to each hot knob of this system: what `read_knobs` finds in a new one."""
+    return {key: value_of(plan.config, plan.choices, key) for key in knobs_of(system)}
+
+
 def set_knobs(system: System, values: Mapping[str, Any]) -> None:
-    """Set several knobs; a key that is no knob of this system is a KeyError."""
+    """Set several knobs, the schedule first; a key that is no knob of this system is a KeyError.
+
+    Raises ConfigError, before anything is set, for a schedule that cannot be built.
+    """
     knobs = knobs_of(system)
-    for key, value in values.items():
-        knobs[key].set(system, value)
+    setters = {key: knobs[key].set for key in sorted(values, key=lambda key: key != "schedule")}
+    for key, write in setters.items():
+        write(system, copy.deepcopy(values[key]))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from hpo_cli.components.build import bound, build, resolve
+from hpo_cli.engine.logged import catch_up, going_on, log_row, recorded_rows
 from hpo_cli.errors import ConfigError
 from hpo_cli.plan import RunPlan
-from hpo_cli.record.flat import flatten_plan
 
 PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -35,33 +36,55 @@ def check_logger(plan: RunPlan) -> None:
         raise _missing(plan)
 
 
-def make_logger(plan: RunPlan, folder: Path) -> Any:
-    """The Lightning logger of the plan for the run in `folder`, None for our own record alone."""
+def make_logger(plan: RunPlan, folder: Path, *, after: int = 0) -> Any:
+    """The Lightning logger of the plan for the run in `folder`, None for our own record alone.
+
+    after: the step of the state that training goes on from; the logger goes on in the same place.
+    """
     if plan.logger.target is None:
         return None
     os.environ.setdefault("WANDB_SILENT", "true")  # our own lines say where the run is
     given = {"save_dir": str(folder), "run_name": folder.name, "name": folder.name, "version": folder.name}
+    injected = {key: value for key, value in given.items() if key not in plan.logger.args}
     try:
-        return build(plan.logger, **{key: value for key, value in given.items() if key not in plan.logger.args})
+        logger = build(plan.logger, **injected)
+        if not recorded_rows(folder):
+            return logger
+        again = going_on(logger, plan, folder=folder, after=after)
+        return build(replace(plan.logger, args={**plan.logger.args, **again}), **injected) if again else logger
     except ConfigError as error:
         if isinstance(error.__cause__, ModuleNotFoundError):
             raise _missing(plan) from error
         raise
 
 
-def mirror(loggers: Sequence[Any], plan: RunPlan) -> Callable[[Mapping[str, Any]], None] | None:
-    """Give the loggers the plan's settings, and what passes a row of metrics on to them; None without loggers."""
+class Mirror:
+    """Passes each new row of metrics on to the loggers."""
+
+    def __init__(self, loggers: Sequence[Any]) -> None:
+        self._loggers = loggers
+
+    def __call__(self, row: Mapping[str, Any]) -> None:
+        """Log the metrics of one row."""
+        for logger in self._loggers:
+            log_row(logger, row)
+
+    def save(self) -> None:
+        """Bring what the loggers hold in memory to their files, before a checkpoint from which a run may go on."""
+        for logger in self._loggers:
+            logger.save()
+
+
+def mirror(loggers: Sequence[Any], plan: RunPlan, *, folder: Path | None = None, after: int = 0) -> Mirror | None:
+    """Give the loggers the plan's settings, and what passes a row of metrics on to them; None without loggers.
+
+    folder: the run's; what an earlier process recorded there and the loggers lost is logged again.
+    """
     if not loggers:
         return None
     for logger in loggers:
-        logger.log_hyperparams(flatten_plan(plan.to_dict()))
-
-    def write(row: Mapping[str, Any]) -> None:
-        metrics = {name: value for name, value in row.items() if name not in ("step", "epoch")}
-        for logger in loggers:
-            logger.log_metrics(metrics, step=row["step"])
-
-    return write
+        catch_up(logger, plan, folder=folder, after=after)
+    return Mirror(loggers)
 
 
 def _missing(plan: RunPlan) -> ConfigError:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NoReturn, Protocol
 
 import torch
 
@@ -15,12 +15,16 @@ from hpo_cli.engine.batches import BatchSource, Pair
 from hpo_cli.engine.evaluation import evaluate
 from hpo_cli.engine.preflight import horizon
 from hpo_cli.engine.progress import Best, Horizon, Position, Reporter
+from hpo_cli.engine.rescue import Rescue, Trouble
 from hpo_cli.engine.states import restore_system, system_state, weights_state
-from hpo_cli.engine.step import Stepper
+from hpo_cli.engine.step import Measured, Stepper
 from hpo_cli.engine.stop import StopFlag, StoppedError
 from hpo_cli.engine.sums import TrainSums
 from hpo_cli.errors import RunFailedError
 from hpo_cli.plan import Objective, RunPlan, direction
+
+Keep = Literal["rolling", "kept"]
+"""Whether a checkpoint makes room for later ones, or stays for ever."""
 
 FLUSH_ELEMENTS = 4_000_000
 """Outputs are kept on the device for train metrics until a flush or until they have this many numbers."""
@@ -35,28 +39,84 @@ class Recorder(Protocol):
     def row(self, row: Mapping[str, Any]) -> None:
         """Append a row of metrics."""
 
-    def improved(self, step: int, state: Mapping[str, Any]) -> None:
+    def improved(self, step: int, state: Mapping[str, Any], *, line: Sequence[str]) -> None:
         """The weights of model and criterion in `state` have the best objective so far."""
 
-    def checkpoint(self, state: Mapping[str, Any], *, step: int, epoch: int) -> None:
-        """Write a state from which training can go on."""
+    def checkpoint(
+        self,
+        state: Mapping[str, Any],
+        *,
+        step: int,
+        epoch: int,
+        line: Sequence[str],
+        tag: str | None = None,
+        keep: Keep = "rolling",
+    ) -> str:
+        """Write a state from which training can go on. line: what steered the run so far, by id."""
+
+
+class Steering(Protocol):
+    """What people and rules do to a run between two steps.
+
+    The loop calls `attend` at a step boundary once `attend_step` is reached or the clock has passed `attend_at`.
+    """
+
+    attend_step: float
+    attend_at: float
+
+    @property
+    def line(self) -> list[str]:
+        """The ids of what is in force."""
+
+    def attend(self, loop: TrainingLoop) -> None:
+        """Do what is due at this boundary. May set the loop back, end it, or raise StoppedError."""
+
+    def answer(self, loop: TrainingLoop, trouble: Trouble) -> None:
+        """Get the loop out of trouble. Raises RunFailedError when nothing is left to try."""
+
+
+class Unsteered:
+    """Nobody steers."""
+
+    attend_step = math.inf
+    attend_at = math.inf
+    line: list[str] = []  # noqa: RUF012 - always empty
+
+    def attend(self, loop: TrainingLoop) -> None:
+        """See Steering."""
+
+    def answer(self, loop: TrainingLoop, trouble: Trouble) -> None:
+        """See Steering."""
+        loop.fail(trouble)
 
 
 class TrainingLoop:
     """Trains a live system from a position to the end of its plan."""
 
     def __init__(
-        self, plan: RunPlan, stepper: Stepper, *, train: BatchSource, val: Pair, recorder: Recorder, reporter: Reporter
+        self,
+        plan: RunPlan,
+        stepper: Stepper,
+        *,
+        train: BatchSource,
+        val: Pair,
+        recorder: Recorder,
+        reporter: Reporter,
+        steering: Steering | None = None,
     ) -> None:
         self.plan, self.stepper, self.system = plan, stepper, stepper.system
-        self._train, self._val = train, val
-        self._recorder, self._reporter = recorder, reporter
+        self.train_source, self.val = train, val
+        self._recorder, self.reporter = recorder, reporter
+        self._steering: Steering = steering or Unsteered()
+        self.rescue = Rescue(plan.rescue)
         self.position = Position()
         self.finished = self.stopped_early = False
+        self.rate = 0.0  # the learning rate of the last step
         self.metrics: dict[str, float] = {}
         self.best: dict[str, Best] = {}
         self._stale_epochs = 0
         self._window, self._epoch_sums = TrainSums(), TrainSums()
+        self._good_losses: list[float] = []  # those before a bad one
         self._sizes: list[int] = []  # of each batch since the last collection, over all processes
         self._steps: list[int] = []  # the update that each of them belonged to
         self._batches: Iterator[Pair] | None = None
@@ -64,39 +124,61 @@ class TrainingLoop:
         self._outputs_per_sample = self.system.num_outputs * self.system.measure.targets_per_sample
         self._checkpoint_at = self._next_checkpoint()
         self._report_at = 0.0
+        self._now = 0.0
+        self.horizon = self._horizon()
+
+    def _horizon(self) -> Horizon:
+        settings, num_samples = self.system.settings, self.train_source.num_samples
+        return horizon(settings, num_samples, max_steps=settings.max_steps, position=self.position)
 
     @property
-    def horizon(self) -> Horizon:
-        """How far training goes with the settings of now."""
-        settings, num_samples = self.system.settings, self._train.num_samples
-        return horizon(settings, num_samples, max_steps=self.plan.trainer.max_steps, position=self.position)
+    def num_samples(self) -> int:
+        """Training samples."""
+        return self.train_source.num_samples
 
     def begin(self) -> None:
         """Announce the start."""
         self.system.train()
-        self._reporter.started(self.horizon)
+        self._settle()
+        self.reporter.started(self.horizon, self.position)
 
     def advance(self, num_steps: int, stop: StopFlag) -> None:
         """Take up to `num_steps` steps; validate at each epoch's end. Raises StoppedError once asked to stop."""
-        horizon = self.horizon
+        steering, alone = self._steering, self.stepper.backend.shard.world == 1
         for _ in range(num_steps):
-            if self.finished:
-                return
-            self._step(horizon)
-            if stop.signum is not None and self.stepper.backend.shard.world == 1:
-                break
-        backend = self.stepper.backend
-        if asked := backend.any_process(stop.signum or 0):
-            self.save()
-            raise StoppedError(asked)
-        if backend.shard.world > 1 and backend.any_process(int(time.monotonic() >= self._checkpoint_at)):
-            self.save()
+            try:
+                if self.position.step >= steering.attend_step or self._now >= steering.attend_at:
+                    steering.attend(self)
+                if self.finished:
+                    return
+                self._step()
+                if alone and stop.signum is not None:
+                    self.stop(stop.signum)
+            except Trouble as trouble:
+                steering.answer(self, trouble)
 
-    def _step(self, horizon: Horizon) -> None:
-        settings, position = self.system.settings, self.position
+    def stop(self, signum: int) -> NoReturn:
+        """Save, and raise StoppedError."""
+        self.save()
+        raise StoppedError(signum)
+
+    def retune(self) -> None:
+        """Take note of settings that have changed."""
+        self._settle()
+        self.reporter.changed(self.horizon)
+
+    def _settle(self) -> None:
+        """How far training goes with the settings of now, and whether it is there already."""
+        self.horizon = self._horizon()
+        patience = self.system.settings.early_stopping
+        self.stopped_early = patience is not None and self._stale_epochs >= patience
+        self.finished = self.stopped_early or self.position.step >= self.horizon.total_steps
+
+    def _step(self) -> None:
+        settings, position, horizon = self.system.settings, self.position, self.horizon
         if self._batches is None or self._batch_size != settings.batch_size:
             self._batch_size = settings.batch_size
-            self._batches = self._train.batches(position.epoch, start=position.sample, batch_size=self._batch_size)
+            self._batches = self.train_source.batches(position.epoch, start=position.sample, batch_size=self._batch_size)
             if position.sample == 0:
                 self.system.reset_carried()
         begin = position.sample
@@ -104,63 +186,79 @@ class TrainingLoop:
         left = horizon.num_samples - begin
         sizes = [min(settings.batch_size, left - i * settings.batch_size) for i in range(len(batches))]
         rates = self.stepper.rates(position.step, horizon)
-        self.stepper.update(batches, rates=rates, place=(position.epoch, begin), sizes=sizes)
+        self.rate = rates.lr
+        used = sum(sizes)
+        ends = position.sample + used >= horizon.num_samples or position.step + 1 >= horizon.total_steps
+        logs = not ends and (position.step + 1) % self.plan.trainer.log_every_steps == 0
+        measure: Measured = "gradients" if (ends or logs) and self.plan.trainer.log_gradients else "nothing"
+        self.stepper.update(batches, rates=rates, place=(position.epoch, begin), sizes=sizes, measure=measure)
         position.step += 1
         self._sizes.extend(sizes)
         self._steps.extend([position.step] * len(sizes))
-        position.sample += sum(sizes)
-        self._after_step(horizon, rates.lr)
-
-    def _after_step(self, horizon: Horizon, lr: float) -> None:
-        position = self.position
-        last = position.step >= horizon.total_steps
-        epoch_over = position.sample >= horizon.num_samples
-        if epoch_over or last:
-            self._end_epoch(lr, last=last, whole=epoch_over)
-        elif position.step % self.plan.trainer.log_every_steps == 0:
-            self._log_step(lr)
+        position.sample += used
+        if ends:
+            self._end_epoch()
+        elif logs:
+            self._log_step()
         elif sum(self._sizes) * self._outputs_per_sample > FLUSH_ELEMENTS:
             self._collect()
-        now = time.monotonic()
+        self._after_step()
+
+    def _after_step(self) -> None:
+        self._now = now = time.monotonic()
         if self._checkpoint_due(now):
             self.save()
         if now >= self._report_at:
-            self._reporter.advanced(position)
+            self.reporter.advanced(self.position)
             self._report_at = now + REPORT_SECONDS
 
-    def _log_step(self, lr: float) -> None:
+    def _log_step(self) -> None:
         self._collect()
-        self._write({"train/loss": self._window.loss(), "lr": lr})
-        self._window = TrainSums()
+        self._write({"train/loss": self._window.loss(), **self._measured(), "lr": self.rate})
+        self._end_window()
 
-    def _end_epoch(self, lr: float, *, last: bool, whole: bool) -> None:
+    def _end_window(self) -> None:
+        window, self._window = self._window, TrainSums()
+        if window.samples and (trouble := self.rescue.observe_window(window.loss(), self.position.step)):
+            raise trouble
+
+    def _measured(self) -> dict[str, float]:
+        """What the last step left about gradients; empty when it was not asked to."""
+        stepper = self.stepper
+        if stepper.gradient_norm is None or stepper.update_ratio is None:
+            return {}
+        norms = torch.stack([stepper.gradient_norm, stepper.update_ratio]).tolist()
+        return dict(zip(("train/grad_norm", "train/update_ratio"), norms, strict=True))
+
+    def _end_epoch(self) -> None:
         self._collect()
         for module in (self.system.model, self.system.criterion):
             self.stepper.backend.share_buffers(module)
         if self.system.average is not None:
             self.stepper.backend.share(self.system.average.tensors)
         with self.system.evaluating():
-            self._validate(lr)
-        self._window, self._epoch_sums = TrainSums(), TrainSums()
-        if whole:
+            self._validate()
+        self._epoch_sums = TrainSums()
+        if self.position.sample >= self.horizon.num_samples:
             self.position.epoch += 1
             self.position.sample = 0
             self._batches = None
-        self.finished = self.finished or last
+        self._settle()
+        self._end_window()
 
-    def _validate(self, lr: float) -> None:
-        measured = evaluate(self.system, self._val, backend=self.stepper.backend)
+    def _validate(self) -> None:
+        measured = evaluate(self.system, self.val, backend=self.stepper.backend)
         train = {f"train/{name}": value for name, value in self._epoch_sums.metrics(self.system.measure).items()}
         self.metrics = {**train, **{f"val/{name}": value for name, value in measured.items()}}
-        self._write({**self.metrics, "lr": lr})
+        self._write({**self.metrics, **self._measured(), "lr": self.rate})
         if not math.isfinite(measured["loss"]):
-            self._fail("val/loss", measured["loss"], self.position.step)
+            raise Trouble(self.position.step, f"val/loss is {measured['loss']}")
         self._judge()
 
     def _write(self, metrics: Mapping[str, float]) -> None:
         row = {"step": self.position.step, "epoch": self.position.epoch + 1, **metrics}
         self._recorder.row(row)
-        self._reporter.measured(row)
+        self.reporter.measured(row)
 
     def _judge(self) -> None:
         """Note each metric's best, keep the weights of the objective's, and stop when it has not moved for long."""
@@ -172,22 +270,19 @@ class TrainingLoop:
         improved = objective.name in self.best and self.best[objective.name].step == step
         self._stale_epochs = 0 if improved else self._stale_epochs + 1
         if improved:
-            self._recorder.improved(step, weights_state(self.system))
+            self._recorder.improved(step, weights_state(self.system), line=self._steering.line)
         if objective.name in self.metrics:
             self.system.schedule.observe(self.metrics[objective.name], mode=objective.mode)
-        patience = self.plan.regularization.early_stopping
-        if patience is not None and self._stale_epochs >= patience:
-            self.finished = self.stopped_early = True
 
     def _collect(self) -> None:
-        """Take the losses and outputs that the steps left on the device. Raises RunFailedError at a bad loss."""
+        """Take the losses and outputs that the steps left on the device. Raises Trouble at a bad loss."""
         if not self._sizes:
             return
         losses = self._losses_over_processes()
         bad = next((index for index, loss in enumerate(losses) if not math.isfinite(loss)), None)
         if bad is not None:
-            self._write_before(losses[:bad])
-            self._fail("train/loss", losses[bad], self._steps[bad])
+            self._good_losses = losses[:bad]
+            raise Trouble(self._steps[bad], f"train/loss is {losses[bad]}")
         correct = self._correct_over_processes()
         for sums in (self._window, self._epoch_sums):
             sums.add(losses, self._sizes, correct)
@@ -216,19 +311,16 @@ class TrainingLoop:
             sums = torch.zeros(2, dtype=torch.float64, device=stepper.backend.device)
         return float(stepper.backend.sum_over_processes(sums)[1].item())
 
-    def _write_before(self, losses: list[float]) -> None:
-        """The last row of a run that failed: the mean of the good losses since the row before."""
+    def fail(self, trouble: Trouble) -> NoReturn:
+        """Write what was good since the row before, and raise RunFailedError."""
+        losses = self._good_losses
         self._window.add(losses, self._sizes[: len(losses)], 0.0)
         if losses:
             row = {"step": self._steps[len(losses) - 1], "epoch": self.position.epoch + 1}
             self._recorder.row({**row, "train/loss": self._window.loss()})
-
-    def _fail(self, name: str, loss: float, step: int) -> None:
-        lr = self.stepper.rates(step - 1, self.horizon).lr
-        raise RunFailedError(
-            f"{name} is {loss} at step {step} (epoch {self.position.epoch + 1}, lr {lr:.3g}): "
-            f"lower lr, or set regularization.clip_norm=1"
-        )
+        lr = self.stepper.rates(trouble.step - 1, self.horizon).lr
+        place = f"at step {trouble.step} (epoch {self.position.epoch + 1}, lr {lr:.3g})"
+        raise RunFailedError(f"{trouble.what} {place}: lower lr, or set regularization.clip_norm=1")
 
     def _checkpoint_due(self, now: float) -> bool:
         every = self.plan.checkpoint.every_steps
@@ -240,37 +332,77 @@ class TrainingLoop:
         minutes = self.plan.checkpoint.every_minutes
         return math.inf if minutes is None else time.monotonic() + 60 * minutes
 
-    def save(self) -> None:
+    @property
+    def checkpoint_overdue(self) -> bool:
+        """Whether the clock asks for a checkpoint."""
+        return time.monotonic() >= self._checkpoint_at
+
+    def save(self, *, tag: str | None = None, keep: Keep = "rolling") -> None:
         """Write a checkpoint of this step boundary."""
         self._collect()
-        self._recorder.checkpoint(self.state(), step=self.position.step, epoch=self.position.epoch)
+        position, line = self.position, self._steering.line
+        self._recorder.checkpoint(
+            self.state(), step=position.step, epoch=position.epoch, line=line, tag=tag, keep=keep
+        )
         self._checkpoint_at = self._next_checkpoint()
 
     def state(self) -> dict[str, Any]:
-        """Everything that training from here depends on, in plain types and tensors."""
+        """Everything that training from here depends on, in plain types and tensors. All processes call it together."""
         scaler = self.stepper.backend.scaler
+        found = system_state(self.system)
         return {
+            **found,
             "plan_id": self.plan.plan_id,
+            "line": list(self._steering.line),
             "position": vars(self.position).copy(),
-            "finished": self.finished,
-            **system_state(self.system),
+            "carried": self.stepper.backend.gathered(found["carried"]),
             "scaler": scaler.state_dict() if scaler is not None else None,
             "metrics": dict(self.metrics),
             "best": {name: [best.value, best.step] for name, best in self.best.items()},
             "stale_epochs": self._stale_epochs,
             "window": vars(self._window).copy(),
             "epoch_sums": vars(self._epoch_sums).copy(),
+            "rescue": self.rescue.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state that `state` gave."""
-        restore_system(self.system, state)
+        """Go on from a state that `state` gave, whatever this loop did before."""
+        carried = state["carried"]
+        own = carried[self.stepper.backend.shard.rank] if isinstance(carried, list) else carried
+        restore_system(self.system, {**state, "carried": own})
         if self.stepper.backend.scaler is not None and state["scaler"] is not None:
             self.stepper.backend.scaler.load_state_dict(state["scaler"])
         self.position = Position(**state["position"])
-        self.finished = state["finished"]
         self.metrics = dict(state["metrics"])
         self.best = {name: Best(*best) for name, best in state["best"].items()}
         self._stale_epochs = state["stale_epochs"]
         self._window, self._epoch_sums = TrainSums(**state["window"]), TrainSums(**state["epoch_sums"])
+        self.rescue.restore(state["rescue"])
+        self._forget_ahead()
+        self._settle()
+
+    def steps_to_epoch_end(self) -> int:
+        """Updates until the epoch at hand is over."""
+        settings = self.system.settings
+        batches = math.ceil((self.num_samples - self.position.sample) / settings.batch_size)
+        return math.ceil(batches / settings.accumulate)
+
+    def skip(self, num_batches: int) -> None:
+        """Jump over batches of the data; an epoch's end that is jumped over has no validation."""
+        position, size = self.position, self.system.settings.batch_size
+        for _ in range(num_batches):
+            position.sample += size
+            if position.sample >= self.num_samples:
+                position.epoch += 1
+                position.sample = 0
+                self._epoch_sums = TrainSums()
+        self._forget_ahead()
+        self._settle()
+
+    def _forget_ahead(self) -> None:
+        """Drop what was drawn or gathered for steps that do not follow any more."""
+        self.stepper.forget()
+        self._sizes.clear()
+        self._steps.clear()
+        self._good_losses = []
         self._batches = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from hpo_cli.components.metrics import metric_names
 from hpo_cli.components.mixing import check_mixing
 from hpo_cli.engine.batches import Shard
 from hpo_cli.engine.knobs import DROPOUT
+from hpo_cli.engine.moving import described, schedule_of
 from hpo_cli.engine.progress import Horizon, Position
 from hpo_cli.engine.system import Settings, System
 from hpo_cli.errors import ConfigError, Problem, UserError, did_you_mean
@@ -63,19 +65,80 @@ def check_fit(plan: RunPlan, system: System, splits: Splits) -> None:
         raise ConfigError.of(problems)
 
 
+def check_change(plan: RunPlan, system: System, *, splits: Splits, position: Position) -> None:
+    """Raise ConfigError, naming every problem, when a live run cannot go on from `position` by a revised plan.
+
+    plan: the run's own with other values of hot knobs, checked already (`hpo_cli.validate`). The system is as it was
+    before the change, and stays so.
+    """
+    num_samples, now = len(splits.train.x), _settings_of(plan, system.settings)
+    until = horizon(now, num_samples, max_steps=now.max_steps, position=position)
+    problems = [
+        *_end_problems(plan, position, horizon(now, num_samples, max_steps=None, position=position)),
+        *_length_problems(plan, until),
+        *_batch_norm_problems(plan, system, num_samples),
+        *_dropout_problems(plan, system),
+        *_mixing_problems(plan, system),
+        *_feature_problems(plan, system),
+        *_schedule_problems(plan, system, until, position),
+    ]
+    if problems:
+        raise ConfigError.of(problems)
+
+
+def _settings_of(plan: RunPlan, settings: Settings) -> Settings:
+    """With what a revised plan says of the length of training."""
+    return replace(
+        settings,
+        batch_size=plan.batch_size,
+        accumulate=plan.batch.accumulate,
+        epochs=plan.epochs,
+        max_steps=plan.trainer.max_steps,
+        warmup_steps=plan.warmup_steps,
+    )
+
+
+def _end_problems(plan: RunPlan, position: Position, by_epochs: Horizon) -> Iterator[Problem]:
+    """A run that would have ended already."""
+    rule = f"leaves nothing to train at step {position.step}, after {_epochs(position)}"
+    fix = "raise it, or end the run: hpo-run stop RUN"
+    if by_epochs.total_steps <= position.step:
+        yield Problem("epochs", rule, fix, plan.epochs)
+    if plan.trainer.max_steps is not None and plan.trainer.max_steps <= position.step:
+        yield Problem("trainer.max_steps", rule, fix, plan.trainer.max_steps)
+
+
+def _epochs(position: Position) -> str:
+    whole = f"{position.epoch} epoch{'s' * (position.epoch != 1)}"
+    return f"{whole} and a part of the next" if position.sample else whole
+
+
+def _schedule_problems(plan: RunPlan, system: System, until: Horizon, position: Position) -> Iterator[Problem]:
+    """A schedule that cannot be built, or that does not reach the end of training."""
+    try:
+        same = described(plan.schedule) == system.schedule_keys
+        schedule = system.schedule if same else schedule_of(plan.schedule, allow=plan.allow_targets)
+        schedule.factors(
+            position.step,
+            total_steps=max(until.total_steps, position.step + 1),
+            warmup_steps=plan.warmup_steps,
+            steps_per_epoch=until.steps_per_epoch,
+        )
+    except ConfigError as error:
+        yield from error.problems
+
+
 def check_model(plan: RunPlan, system: System) -> None:
     """Pass two samples through the network: it must not fail and give a row of outputs a sample."""
-    training, option = system.model.training, plan.model.option
-    system.model.eval()
+    option = plan.model.option
     try:
-        with torch.no_grad():
+        with system.looked_at():
             outputs = system.model(system.zeros(2))
     except UserError:
         raise
     except Exception as error:
         rule = f"fails on samples of shape {list(system.spec.input_shape)}: {type(error).__name__}: {error}"
         raise ConfigError("model", option, rule=rule, fix="HYDRA_FULL_ERROR=1 shows where") from error
-    system.model.train(training)
     positions = [system.measure.positions] if system.measure.positions is not None else []
     wanted, found = [2, system.num_outputs, *positions], list(getattr(outputs, "shape", ()))
     if found != wanted:
@@ -205,12 +268,8 @@ def _output_shapes(system: System, kinds: tuple[type[nn.Module], ...]) -> list[t
         found.append((layer, (output[0] if isinstance(output, tuple) else output).shape))
 
     handles = [layer.register_forward_hook(note) for layer in system.model.modules() if isinstance(layer, kinds)]
-    training = system.model.training
-    system.model.eval()
-    with torch.no_grad():
+    with system.looked_at():
         system.model(system.zeros(1))
-    system.model.train(training)
-    system.reset_carried()
     for handle in handles:
         handle.remove()
     return found

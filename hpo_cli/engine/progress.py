@@ -50,8 +50,14 @@ class Outcome:
 class Reporter(Protocol):
     """Shows a run to whoever watches it. The loop calls it; it never changes anything."""
 
-    def started(self, horizon: Horizon) -> None:
-        """Training begins."""
+    def started(self, horizon: Horizon, position: Position) -> None:
+        """Training begins, or goes on from a position."""
+
+    def changed(self, horizon: Horizon) -> None:
+        """Training goes further, or less far, than was said."""
+
+    def noted(self, text: str) -> None:
+        """Something happened to the run that is worth a line."""
 
     def advanced(self, position: Position) -> None:
         """Some steps were done; called often, so it must be cheap."""
@@ -63,7 +69,13 @@ class Reporter(Protocol):
 class SilentReporter:
     """Shows nothing."""
 
-    def started(self, horizon: Horizon) -> None:
+    def started(self, horizon: Horizon, position: Position) -> None:
+        """See Reporter."""
+
+    def changed(self, horizon: Horizon) -> None:
+        """See Reporter."""
+
+    def noted(self, text: str) -> None:
         """See Reporter."""
 
     def advanced(self, position: Position) -> None:

@@ -3,40 +3,63 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from hpo_cli.engine import checkpoints
+from hpo_cli.engine.patience import append
 from hpo_cli.engine.progress import Outcome
 from hpo_cli.engine.ranks import started_ranks
+from hpo_cli.engine.steering import LostError
 from hpo_cli.engine.stop import StoppedError
 from hpo_cli.engine.train import Training
 from hpo_cli.errors import RunFailedError, UserError
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
 from hpo_cli.record.atomic import write_json, write_text
+from hpo_cli.record.endings import retire_end
 from hpo_cli.record.folder import ERROR, LOG, RESULT
+from hpo_cli.record.lease import Heartbeat, Lease
+from hpo_cli.record.metrics import number
+from hpo_cli.record.start import environment
 
 
-def run(training: Training, folder: Path) -> Outcome:
-    """Train in `folder`, which `record.start` made, and write result.json.
+def run(training: Training, folder: Path, *, lease: Lease | None = None) -> Outcome:
+    """Train in `folder`, which `record.start` made, from where its ledger says; write result.json.
 
+    lease: the right to train there, when the caller has it already; it is released at the end.
     Raises RunFailedError when training fails, StoppedError after a signal; in both the record is complete first.
     """
+    lease = lease or Lease.acquire(folder)
+    try:
+        with Heartbeat(lease, partial(_pulse, training)):
+            return _run(training, folder, lease)
+    finally:
+        lease.release()
+
+
+def _run(training: Training, folder: Path, lease: Lease) -> Outcome:
     world = training.plan.trainer.devices
     try:
-        training.record_data(folder)
+        _begin(training, folder)
         others = (
             started_ranks(folder, world, on_loss=_recorder_of_loss(training, folder)) if world > 1 else nullcontext()
         )
         with _logged(folder), others as ranks:
-            training.run(folder, ranks=ranks)
+            training.run(folder, ranks=ranks, is_lost=lambda: lease.lost)
+        if training.ended is not None:
+            return _end(training, folder, "stopped", **training.ended)
         return _end(training, folder, "finished", **training.early_stop)
+    except LostError:
+        raise
     except (StoppedError, KeyboardInterrupt) as stop:
         name = str(stop) or "SIGINT"
         _end(training, folder, "interrupted", signal=name)
@@ -48,6 +71,46 @@ def run(training: Training, folder: Path) -> Outcome:
         with suppress(OSError):
             _end(training, folder, "failed", reason=str(failure))
         raise failure from error
+
+
+def _begin(training: Training, folder: Path) -> None:
+    """Note the data of a new run, or that an old one goes on."""
+    events = ledger.read_ledger(folder).events
+    state = ledger.fold(events)
+    if state.data is None:
+        training.record_data(folder)
+        return
+    sizes = {name: size for name, size in training.summary.items() if name in ("train", "val", "test")}
+    known = {name: state.data.get(name) for name in sizes}
+    if sizes != known:
+        raise UserError(f"{folder}: its data was {known}, now it is {sizes}; restore the data, or branch")
+    training.seconds_before = sum(number(event.get("seconds")) or 0.0 for event in events)
+    retire_end(folder, step=state.step)
+    checkpoints.sweep(folder, training.course.line)
+    checkpoints.move_abandoned(folder, training.course.line, keep=training.plan.checkpoint.keep_abandoned)
+    for text in training.warnings:
+        append(folder, "warned", step=training.course.step, patience=training.patience, what=text)
+    append(
+        folder, "resumed", step=training.course.step, patience=training.patience, file=training.course.file,
+        pid=os.getpid(), environment=environment(), machine=dict(training.machine),
+    )  # fmt: skip
+
+
+def _pulse(training: Training) -> Mapping[str, object]:
+    """What the heartbeat tells."""
+    loop = training.loop
+    if loop is None:
+        return {"status": "starting"}
+    position, horizon = loop.position, loop.horizon
+    return {
+        "status": "paused" if training.is_paused else "running",
+        "step": position.step,
+        "total": horizon.total_steps,
+        "epoch": position.epoch,
+        "epochs": horizon.epochs,
+        "lr": loop.rate,
+        "steps_per_second": training.speed(),
+    }
 
 
 def _recorder_of_loss(training: Training, folder: Path) -> Callable[[str], None]:
@@ -77,8 +140,9 @@ def explained(error: Exception) -> UserError:
 
 def _end(training: Training, folder: Path, status: str, **fields: str) -> Outcome:
     outcome = training.outcome(status)
-    write_json(folder / RESULT, _result(outcome, training.plan))
-    ledger.append(folder, status, step=outcome.step, **fields)
+    seconds = round(outcome.seconds - training.seconds_before, 3)
+    append(folder, status, step=outcome.step, patience=training.patience, seconds=seconds, **fields)
+    training.patience.run(partial(write_json, folder / RESULT, _result(outcome, training.plan)), where=folder / RESULT)
     return outcome
 
 

@@ -34,14 +34,19 @@ def system_state(system: System) -> dict[str, Any]:
 
 
 def restore_system(system: System, state: Mapping[str, Any]) -> None:
-    """Bring a system that the same plan made to a state that `system_state` gave."""
+    """Bring a system of the same plan, a new one or one that has trained, to a state that `system_state` gave.
+
+    The knobs come first: a schedule must be there before its memory, and the optimizer's own numbers last, since
+    those of a checkpoint are as the last step left them.
+    """
     system.model.load_state_dict(state["model"])
     system.criterion.load_state_dict(state["criterion"])
+    system.average = None
     if state["average"] is not None:
         system.average = WeightAverage(system.model)
         system.average.restore(state["average"])
     for name, module in system.carriers.items():
         module.carry(state["carried"][name])
+    set_knobs(system, state["knobs"])
     system.schedule.restore(state["schedule"])
     system.optimizer.load_state_dict(state["optimizer"])
-    set_knobs(system, state["knobs"])

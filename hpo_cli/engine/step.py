@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -14,9 +14,14 @@ from hpo_cli.components.schedules import Factors
 from hpo_cli.engine.averaging import WeightAverage
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.batches import Pair
+from hpo_cli.engine.moving import set_momentum
 from hpo_cli.engine.progress import Horizon
 from hpo_cli.engine.randomness import STEP, derive, seed_everywhere
 from hpo_cli.engine.system import System
+
+
+Measured = Literal["nothing", "gradients"]
+"""What a step notes about itself beside its losses: nothing, or how large its gradient and its move are."""
 
 
 class Rates(NamedTuple):
@@ -26,20 +31,13 @@ class Rates(NamedTuple):
     momentum: float | None = None
 
 
-def set_momentum(optimizer: torch.optim.Optimizer, value: float) -> None:
-    """Set the momentum of the groups that have one; where none has, the first beta."""
-    with_momentum = [group for group in optimizer.param_groups if "momentum" in group]
-    for group in with_momentum:
-        group["momentum"] = value
-    for group in () if with_momentum else optimizer.param_groups:
-        group["betas"] = (value, *group["betas"][1:])
-
-
 class Stepper:
     """Runs optimizer steps on a live system.
 
     forward: the model as it is called, compiled or not. `losses`, `outputs` and `targets` gather what the steps saw,
-    on the device, until the loop collects them.
+    on the device, until the loop collects them. `gradient_norm` (before clipping, over all parameters) and
+    `update_ratio` (how far the weights moved over how large they were, both as one vector) are of the last step,
+    on the device, and None unless it was asked for them.
     """
 
     def __init__(self, system: System, backend: Backend, *, seed: int, forward: nn.Module | None = None) -> None:
@@ -53,6 +51,8 @@ class Stepper:
         self.losses: list[torch.Tensor] = []
         self.outputs: list[torch.Tensor] = []
         self.targets: list[torch.Tensor] = []
+        self.gradient_norm: torch.Tensor | None = None
+        self.update_ratio: torch.Tensor | None = None
 
     def rates(self, step: int, horizon: Horizon) -> Rates:
         """Learning rate and momentum of optimizer step `step` (from 0): the knobs times the schedule's factors.
@@ -75,7 +75,15 @@ class Stepper:
             lr *= times if settings.scale_lr == "linear" else math.sqrt(times)
         return Rates(lr, None if settings.momentum is None else settings.momentum * factors.momentum)
 
-    def update(self, batches: Sequence[Pair], *, rates: Rates, place: tuple[int, int], sizes: Sequence[int]) -> None:
+    def update(
+        self,
+        batches: Sequence[Pair],
+        *,
+        rates: Rates,
+        place: tuple[int, int],
+        sizes: Sequence[int],
+        measure: Measured = "nothing",
+    ) -> None:
         """One update from the mean gradient over all samples of `batches`, as one large batch would give it.
 
         place: (epoch, first sample), seeds the step's randomness.   sizes: samples of each batch over all processes.
@@ -89,12 +97,13 @@ class Stepper:
         shard, total = self.backend.shard, sum(sizes)
         for (x, y), size in zip(batches, sizes, strict=True):
             self._accumulate(x, y, share=shard.count(size) * shard.world / total)
-        self._apply(system.optimizer)
-        if system.settings.ema is not None:
+        scale = self._scale()
+        self._apply(system.optimizer, measure=measure)
+        if system.settings.ema is None:
+            system.average = None
+        elif self._scale() >= scale:  # else the scaler has left this step out
             system.average = system.average or WeightAverage(system.model)
             system.average.update(system.settings.ema)
-        elif system.average is not None:
-            system.average = None
 
     def forget(self) -> None:
         """Drop what the steps gathered."""
@@ -154,23 +163,47 @@ class Stepper:
             loss = loss + l2 / 2 * torch.stack([weight.square().sum() for weight in self._weights]).sum()
         return loss
 
-    def _apply(self, optimizer: torch.optim.Optimizer) -> None:
-        settings, scaler = self.system.settings, self.backend.scaler
+    def _apply(self, optimizer: torch.optim.Optimizer, *, measure: Measured) -> None:
+        scaler = self.backend.scaler
         if scaler is not None:
             scaler.unscale_(optimizer)
-        if settings.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self._parameters, settings.clip_norm)
-        if settings.clip_value is not None:
-            nn.utils.clip_grad_value_(self._parameters, settings.clip_value)
+        gradients = measure == "gradients"
+        before = [parameter.detach().clone() for parameter in self._parameters] if gradients else []
+        self.gradient_norm = _norm([p.grad for p in self._parameters if p.grad is not None]) if gradients else None
+        self._clip()
         if scaler is None:
             self._update(optimizer)
         else:
             scaler.step(optimizer)
             scaler.update()
+        self.update_ratio = self._moved(before) if gradients else None
         for parameter in self._parameters:  # what optimizer.zero_grad() does, without its profiler's bookkeeping
             parameter.grad = None
         if self.backend.autocast is not None:
             torch.clear_autocast_cache()  # else the next forward pass would use the weights of before this update
+
+    def _clip(self) -> None:
+        settings = self.system.settings
+        if settings.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._parameters, settings.clip_norm)
+        if settings.clip_value is not None:
+            nn.utils.clip_grad_value_(self._parameters, settings.clip_value)
+
+    def _moved(self, before: list[torch.Tensor]) -> torch.Tensor:
+        """|w - w before| / |w before|, 0 for weights that were and stay zero."""
+        change = torch._foreach_sub([parameter.detach() for parameter in self._parameters], before)
+        tiny = torch.finfo(before[0].dtype).tiny
+        return _norm(change) / _norm(before).clamp(min=tiny)
+
+    def _scale(self) -> float:
+        """The scaler's scale, which falls when it leaves a step out. Waits for the device, so only where it counts."""
+        scaler = self.backend.scaler
+        return 0.0 if scaler is None or self.system.settings.ema is None else float(scaler.get_scale())
+
+
+def _norm(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The norm of all of them as one vector, a scalar on their device."""
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
 
 
 def _without_profiling(optimizer: torch.optim.Optimizer) -> Callable[[torch.optim.Optimizer], object]:

@@ -31,6 +31,7 @@ class Settings:
     accumulate: int
     scale_lr: Literal["none", "linear", "sqrt"]
     base_size: int
+    max_steps: int | None
     warmup_steps: int
     l1: float
     l2: float
@@ -39,6 +40,7 @@ class Settings:
     ema: float | None
     clip_norm: float | None
     clip_value: float | None
+    early_stopping: int | None
     momentum: float | None = None
 
 
@@ -61,12 +63,19 @@ class System:
     """Modules whose hidden state goes on from one batch to the next."""
     started_from: str = ""
     """Which weights training starts from, in words; empty for fresh ones."""
+    schedule_keys: Mapping[str, Any] = field(default_factory=dict)
+    """What `schedule` was built from: its option, its `_target_` and its keys."""
+    allow_targets: tuple[str, ...] = ()
+    """Module prefixes that a new schedule's `_target_` may have beside our own."""
+    expressible: frozenset[str] = frozenset()
+    """The hot keys that the run's config has."""
     _features: list[torch.Tensor] = field(default_factory=list)
 
     def zeros(self, num_samples: int) -> torch.Tensor:
-        """Samples of zeros (or of the first token) in the shape that the model takes."""
-        dtype = torch.int64 if self.spec.num_tokens is not None else torch.get_default_dtype()
-        return torch.zeros(num_samples, *self.spec.input_shape, dtype=dtype)
+        """Samples of zeros (or of the first token) in the shape that the model takes, where the model is."""
+        weight = next(self.model.parameters())
+        dtype = torch.int64 if self.spec.num_tokens is not None else weight.dtype
+        return torch.zeros(num_samples, *self.spec.input_shape, dtype=dtype, device=weight.device)
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The criterion's mean loss of a batch, a scalar. Call it after the forward pass that gave `outputs`."""
@@ -102,6 +111,21 @@ class System:
         finally:
             if was_training:
                 self.train()
+            for name, module in self.carriers.items():
+                module.carry(carried[name])
+
+    @contextmanager
+    def looked_at(self) -> Iterator[None]:
+        """Inside, the model can be called for the shapes of what it gives; afterwards it is as it was before."""
+        modes = {module: module.training for module in self.model.modules()}
+        carried = {name: module.carried() for name, module in self.carriers.items()}
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            for module, training in modes.items():
+                module.training = training
             for name, module in self.carriers.items():
                 module.carry(carried[name])
 

@@ -4,48 +4,85 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from hpo_cli.components.data.arrays import Splits
-from hpo_cli.engine.assembly import build_system, check_components, load_splits
+from hpo_cli.engine import branching, checkpoints
+from hpo_cli.engine.assembly import build_system, check_components, load_splits, resumable_system
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.batches import DeviceBatches, dtype_of, order_of, source, tensors
-from hpo_cli.engine.checkpoints import State, weights_sha256
+from hpo_cli.engine.checkpoints import weights_sha256
+from hpo_cli.engine.course import Course, chart, check_agreement
+from hpo_cli.engine.knobs import planned_knobs
 from hpo_cli.engine.lightning import MisconfigurationException, pl
 from hpo_cli.engine.loggers import check_logger, make_logger, mirror
-from hpo_cli.engine.loop import Recorder, TrainingLoop
+from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.module import LightningRun, Stretches
 from hpo_cli.engine.preflight import check_fit, choose_threads
 from hpo_cli.engine.progress import Outcome, Reporter
+from hpo_cli.engine.patience import Patience
 from hpo_cli.engine.ranks import LocalRanks, Ranks
 from hpo_cli.engine.recorder import FolderRecorder, NullRecorder
+from hpo_cli.engine.states import system_state
+from hpo_cli.engine.steering import Check, FolderSteering, Surroundings
 from hpo_cli.engine.step import Stepper
 from hpo_cli.engine.stop import StopFlag
 from hpo_cli.engine.system import System
 from hpo_cli.errors import ConfigError
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
+from hpo_cli.record.folder import START
+from hpo_cli.record.line import Line
 
 
 class Training:
     """One run in this process: data, system, Lightning, loop. `run` trains; `outcome` says where it stands."""
 
-    def __init__(self, plan: RunPlan, *, reporter: Reporter, stop: StopFlag) -> None:
-        """Load the data and build the system. Raises ConfigError when plan and data do not go together."""
-        self.plan, self._reporter, self._stop = plan, reporter, stop
+    def __init__(
+        self,
+        plan: RunPlan,
+        *,
+        reporter: Reporter,
+        stop: StopFlag,
+        check: Check | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """Load the data and build the system. Raises ConfigError when plan and data do not go together.
+
+        check: tells whether a config that somebody wants to change this run to is one (validate.plan_from_config).
+        folder: that of the run, when there is one already: training goes on from its newest state.
+        """
+        self.plan, self._reporter, self._stop, self._check = plan, reporter, stop, check
+        self.warnings: list[str] = []  # for the ledger
         torch.set_num_threads(1)  # until the size of a step is known
         check_components(plan)
         check_logger(plan)
         self.splits: Splits = load_splits(plan.data, allow=plan.allow_targets)
-        self.system: System = build_system(plan, self.splits)
+        self.course = Course(Line()) if folder is None else chart(folder, warn=self.warnings.append)
+        self.seconds_before = 0.0  # that other processes trained
+        self.machine: Mapping[str, Any] = {}  # keys that this process has otherwise than the plan in the folder
+        self.system: System = self._begin_system(folder)
         check_fit(plan, self.system, self.splits)
         self.threads = choose_threads(plan, self.system, cores=_cores())
         torch.set_num_threads(self.threads)
         self._recorder: FolderRecorder | NullRecorder = NullRecorder()
         self._module = LightningRun(self.system, make_loop=self._make_loop, stop=stop)
+        self._steering: FolderSteering | None = None
+        self.patience = Patience(say=reporter.noted, stop=stop)
         self._began = time.monotonic()
+        self._seen = (0.0, 0)
+
+    def _begin_system(self, folder: Path | None) -> System:
+        """The system at the run's very start, or a blank one for a state to be loaded into."""
+        if folder is None or self.course.state is None:
+            return build_system(self.plan, self.splits)
+        system = resumable_system(self.plan, self.splits.spec)
+        check_agreement(self.course, self.plan, planned=planned_knobs(self.plan, system), place=folder)
+        return system
 
     @property
     def summary(self) -> dict[str, int]:
@@ -67,19 +104,31 @@ class Training:
         said = {"started_from": self.started_from} if self.started_from else {}
         ledger.append(folder, "data", step=0, class_counts=self.splits.spec.class_counts, **self.summary, **said)
 
-    def run(self, folder: Path, *, ranks: Ranks | None = None, resume_from: State | None = None) -> None:
+    def run(
+        self, folder: Path, *, ranks: Ranks | None = None, is_lost: Callable[[], bool] = lambda: False
+    ) -> None:
         """Train to the end, writing to `folder`. ranks: this process's place when there are several.
 
-        Raises RunFailedError for a bad loss, StoppedError after a signal.
+        is_lost: whether another process has taken the run over. Raises RunFailedError for a bad loss, StoppedError
+        after a signal.
         """
-        self._folder, self._resume_from = folder, resume_from
+        self._folder, self._is_lost = folder, is_lost
         self._trainer = make_trainer(self.plan, folder=folder, ranks=ranks)
         try:
             self._trainer.fit(self._module, train_dataloaders=Stretches(self._module))
             if self._module.loop is not None:
                 self._module.loop.save()
+                self._recorder.abandon(after=self._module.loop.position.step)
         finally:
+            if not is_lost():
+                self._close(ranks)
+
+    def _close(self, ranks: Ranks | None) -> None:
+        try:
             self._recorder.close()
+        finally:
+            if self._steering is not None and (ranks is None or ranks.rank == 0):
+                self._steering.close(self._module.loop)
 
     @property
     def early_stop(self) -> dict[str, str]:
@@ -88,6 +137,22 @@ class Training:
         if loop is None or not loop.stopped_early:
             return {}
         return {"stopped_early": f"no better {self.plan.objective.name} for {patience} epochs"}
+
+    @property
+    def ended(self) -> dict[str, str] | None:
+        """Who ended the run by a command, and why; None when nobody did."""
+        return self._steering.ended if self._steering is not None else None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the run waits for somebody to let it go on."""
+        return self._steering is not None and self._steering.paused
+
+    def speed(self) -> float:
+        """Steps a second since it was asked last; 0 the first time and after a rollback."""
+        now, step = time.monotonic(), self._module.loop.position.step if self._module.loop else 0
+        (before, at), self._seen = self._seen, (now, step)
+        return max(0.0, (step - at) / max(1e-9, now - before)) if before else 0.0
 
     @property
     def loop(self) -> TrainingLoop | None:
@@ -103,7 +168,7 @@ class Training:
             best=dict(loop.best) if loop else {},
             step=loop.position.step if loop else 0,
             epoch=loop.position.epoch if loop else 0,
-            seconds=time.monotonic() - self._began,
+            seconds=self.seconds_before + time.monotonic() - self._began,
             weights_sha256=weights_sha256(self.system.model.state_dict().items()),
         )
 
@@ -120,15 +185,51 @@ class Training:
         )
         home = backend.device if isinstance(train, DeviceBatches) else torch.device("cpu")
         val = tensors(self.splits.val, device=home, dtype=dtype)
+        course = self.course
         if backend.shard.rank == 0:
             copy = mirror(self._trainer.loggers, plan)
-            self._recorder = FolderRecorder(self._folder, plan.checkpoint, mirror=copy)
-        recorder: Recorder = self._recorder
+            self._recorder = FolderRecorder(
+                self._folder, plan.checkpoint, mirror=copy, after=course.step, patience=self.patience
+            )
         stepper = Stepper(self.system, backend, seed=plan.seed, forward=self._forward())
-        loop = TrainingLoop(plan, stepper, train=train, val=val, recorder=recorder, reporter=self._reporter)
-        if self._resume_from is not None:
-            loop.restore(self._resume_from)
+        self._steering = steering = FolderSteering(self._surroundings(), course)
+        loop = TrainingLoop(
+            plan, stepper, train=train, val=val, recorder=self._recorder, reporter=self._reporter, steering=steering
+        )
+        if course.state is None and course.parent is not None:
+            self._enter_from_parent(loop)
+        steering.begin(loop)
         return loop
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            folder=self._folder,
+            plan=self.plan,
+            splits=self.splits,
+            recorder=self._recorder,
+            stop=self._stop,
+            patience=self.patience,
+            check=self._check,
+            origin=self._to_origin,
+            is_lost=self._is_lost,
+        )
+
+    def _to_origin(self, loop: TrainingLoop) -> None:
+        """Bring a loop that has trained back to the run's very start."""
+        fresh = build_system(self.plan, self.splits)
+        blank = TrainingLoop(
+            self.plan, Stepper(fresh, Backend(), seed=self.plan.seed), train=loop.train_source, val=loop.val,
+            recorder=NullRecorder(), reporter=self._reporter,
+        )  # fmt: skip
+        loop.restore({**blank.state(), **system_state(fresh)})
+        if self.course.parent is not None:
+            self._enter_from_parent(loop)
+
+    def _enter_from_parent(self, loop: TrainingLoop) -> None:
+        parent = self.course.parent or {}
+        state = checkpoints.load(self._folder / START)
+        for text in branching.enter(loop, state, partial=bool(parent.get("partial"))):
+            self._reporter.noted(text)
 
     def _forward(self) -> torch.nn.Module:
         model = self.system.model

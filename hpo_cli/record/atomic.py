@@ -51,6 +51,16 @@ def write_json(path: Path | str, value: object) -> None:
     write_text(path, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
 
 
+def free_name(path: Path) -> Path:
+    """`path`, or the same with -2, -3, ... before the suffix where there is something of that name."""
+    number = 1
+    free = path
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
+
+
 def sync_folder(folder: Path | str) -> None:
     """Makes the names in `folder` durable (a new or renamed file), where the file system can."""
     if os.name == "nt":

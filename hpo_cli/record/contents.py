@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Values = dict[str, Any]
 
-ENDED = ("finished", "failed", "interrupted")
+ENDED = ("finished", "failed", "interrupted", "stopped")
 FIRST_READ = 1 << 16
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe in a file's place must not hold the reader
 

@@ -18,6 +18,11 @@ ERROR = "error.txt"
 FOLDS = "folds.json"
 HYDRA = ".hydra"
 CHECKPOINTS = "checkpoints"
+START = f"{CHECKPOINTS}/start.pt"
+"""The state that a branch begins with."""
+ABANDONED = "abandoned-"
+"""Folders of checkpoints that a rollback left behind begin so."""
+CONTROL = "control"
 
 _SAFE_NAME = re.compile(r"\w(?:[\w.+-]{0,58}\w)?")  # one path part, neither hidden nor an option, on any file system
 _ATTEMPTS = 1000

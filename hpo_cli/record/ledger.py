@@ -6,6 +6,7 @@ State is what replaying the ledger gives. A torn last line is recognised and set
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Event = dict[str, Any]
-Status = Literal["unstarted", "started", "finished", "failed", "interrupted"]
+Status = Literal["unstarted", "started", "finished", "failed", "interrupted", "stopped"]
+_APPENDING = threading.Lock()  # of several threads of a process; several processes append whole lines anyway
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,14 @@ class Ledger:
 
 @dataclass(frozen=True)
 class State:
-    """Where a run stands, from its events alone. step: the last optimizer step that an event names."""
+    """Where a run stands, from its events alone. step: the last optimizer step that an event names.
+
+    After a rollback that is the step it went back to. paused: whether it was last heard to wait.
+    """
 
     status: Status = "unstarted"
     step: int = 0
+    paused: bool = False
     started: Event | None = None
     data: Event | None = None
     ended: Event | None = None
@@ -54,15 +60,8 @@ def append(where: Path | str, event: str, *, step: int, **fields: object) -> Eve
         raise ValueError("the time of an event is the time of writing it: leave `at` out")
     path = ledger_path(where)
     line = jsonl.encode({"at": now(), "event": event, "step": step, **fields})
-    is_new = not path.exists()
-    descriptor = jsonl.open_lines(path)
-    try:
-        jsonl.write_whole(descriptor, line)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    if is_new:
-        sync_folder(path.parent)
+    with _APPENDING:
+        _write_line(path, line)
     return jsonl.parse(line) or {}
 
 
@@ -84,18 +83,22 @@ def fold(events: Iterable[Event]) -> State:
     found: dict[str, list[Event]] = {}
     status: Status = "unstarted"
     step = 0
+    paused = False
     ended: Event | None = None
     for event in events:
         found.setdefault(event["event"], []).append(event)
-        step = _later_step(event, step)
+        step = _step_after(event, step)
         match event["event"]:
             case "started" | "resumed":
-                status, ended = "started", None
-            case "finished" | "failed" | "interrupted" as end:
-                status, ended = end, event
+                status, ended, paused = "started", None, False
+            case "paused" | "unpaused" as kind:
+                paused = kind == "paused"
+            case "finished" | "failed" | "interrupted" | "stopped" as end:
+                status, ended, paused = end, event, False
     return State(
         status=status,
         step=step,
+        paused=paused,
         started=found.get("started", [None])[0],
         data=found.get("data", [None])[-1],
         ended=ended,
@@ -116,7 +119,18 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def _later_step(event: Event, step: int) -> int:
-    value = event.get("step")
-    is_step = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_step and value is not None else step
+def _write_line(path: Path, line: bytes) -> None:
+    is_new = not path.exists()
+    descriptor = jsonl.open_lines(path)
+    try:
+        jsonl.write_whole(descriptor, line)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if is_new:
+        sync_folder(path.parent)
+
+
+def _step_after(event: Event, step: int) -> int:
+    value = event.get("to" if event["event"] == "rolled_back" else "step")
+    return value if type(value) is int else step

@@ -3,67 +3,25 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from hpo_cli.plan import direction
-from hpo_cli.record import jsonl
+from hpo_cli.record.living import living_rows
+from hpo_cli.record.metrics_writer import MetricsWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from types import TracebackType
 
     from hpo_cli.record.jsonl import Row
 
-_BUFFER_BYTES = 1 << 16
+__all__ = [
+    "COUNTERS", "MetricsWriter", "Series", "best_of_each", "best_row", "living_rows", "names", "number", "read_metrics",
+    "series",
+]  # fmt: skip
+
 COUNTERS = ("step", "epoch")
-
-
-class MetricsWriter:
-    """Appends rows to a file: into memory at once, to the file on `flush`, to the disk on `sync` and `close`.
-
-    A last line that an earlier process left torn is ended first. Full buffers are flushed by themselves.
-    """
-
-    def __init__(self, path: Path | str) -> None:
-        self._descriptor = jsonl.open_lines(path)
-        self._buffer = bytearray()
-
-    def append(self, row: Mapping[str, object]) -> None:
-        """Takes one row; numbers that are not finite are written as null."""
-        self._buffer += jsonl.encode(dict(row))
-        if len(self._buffer) >= _BUFFER_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        """Hands the rows to the operating system. What a full disk refuses stays here for the next flush."""
-        while self._buffer:
-            del self._buffer[: os.write(self._descriptor, self._buffer)]
-
-    def sync(self) -> None:
-        """Returns when all rows are on disk."""
-        self.flush()
-        os.fsync(self._descriptor)
-
-    def close(self) -> None:
-        """Syncs and closes; closing twice is harmless."""
-        if self._descriptor < 0:
-            return
-        try:
-            self.sync()
-        finally:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True)
@@ -76,8 +34,8 @@ class Series:
 
 
 def read_metrics(path: Path | str) -> list[Row]:
-    """The whole rows of a metrics file; torn and foreign lines are skipped. Raises OSError."""
-    return [row for row in jsonl.decode(Path(path).read_bytes()).rows if type(row.get("step")) is int]
+    """The living rows of a metrics file; torn and foreign lines are skipped. Raises OSError."""
+    return living_rows(Path(path).read_bytes())
 
 
 def series(rows: Iterable[Row], name: str) -> Series:

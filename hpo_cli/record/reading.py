@@ -23,12 +23,16 @@ from hpo_cli.record.contents import (
     text,
     words,
 )
+from hpo_cli.record.lease_file import CONTROL, LeaseState, lease_path, read_lease
 from hpo_cli.record.metrics import number
+from hpo_cli.record.process import is_from_an_earlier_boot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Status = Literal["finished", "failed", "interrupted", "running", "running?", "died", "damaged"]
+Status = Literal[
+    "finished", "failed", "interrupted", "stopped", "running", "paused", "running?", "died", "damaged"
+]  # fmt: skip
 _NO_TEXT = bytes([*range(9), *range(14, 32), 127])
 _PLAN_PROBE = 512  # bytes
 _LONGEST_CUT = 3  # bytes that a character may lose at the end of the probe
@@ -150,13 +154,14 @@ def _read_live(place: str) -> Values:
     """What is known of a run without a result: how it ended by its ledger, the steps and the best so far."""
     state = ledger.fold(ledger.decode_ledger(read_file(place, folder.LEDGER) or b"").events)
     try:
-        rows = jsonl.decode(read_file(place, folder.METRICS) or b"").rows
+        rows = metrics.living_rows(read_file(place, folder.METRICS) or b"")
     except DamagedError:
-        rows = ()
+        rows = []
     last = rows[-1] if rows else {}
     aim = mapping((state.started or {}).get("objective"))
     return {
         "status": state.ended["event"] if state.ended else "",
+        "paused": state.paused,
         "steps": max(state.step, count(last.get("step")) or 0),
         "epochs": last.get("epoch"),
         "metrics": {name: last[name] for name in metrics.names([last])},
@@ -168,10 +173,24 @@ def _status(ended: Values, started: Values, place: str, now: float | None) -> St
     status = ended.get("status")
     if status in ENDED:
         return status  # type: ignore[no-any-return]
-    if _died(started):
+    lease = read_lease(place)
+    if _died(started) if lease is None else _is_given_up(lease):
         return "died"
-    written = max(_changed(place + os.sep + file) for file in (folder.LEDGER, folder.METRICS))
-    return "running?" if (time.time() if now is None else now) - written > QUIET_S else "running"
+    is_sure = lease is not None and lease.standing == "alive"
+    if not is_sure and (time.time() if now is None else now) - _written(place, lease) > QUIET_S:
+        return "running?"
+    return "paused" if ended.get("paused") or (lease is not None and lease.is_paused) else "running"
+
+
+def _is_given_up(lease: LeaseState) -> bool:
+    """Whether nobody trains any more, though no end was written down."""
+    return lease.standing in ("dead", "released") or is_from_an_earlier_boot(lease.holder)
+
+
+def _written(place: str, lease: LeaseState | None) -> float:
+    paths = [place + os.sep + file for file in (folder.LEDGER, folder.METRICS)]
+    beats = [] if lease is None else [str(lease_path(place + os.sep + CONTROL, lease.generation))]
+    return max(map(_changed, [*paths, *beats]))
 
 
 def _died(started: Values) -> bool:

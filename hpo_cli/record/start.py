@@ -7,7 +7,8 @@ import platform
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,24 @@ from hpo_cli.record import ledger
 from hpo_cli.record.atomic import write_text
 from hpo_cli.record.folder import CHECKPOINTS, HYDRA, PLAN, create_run_folder
 
+START = f"{CHECKPOINTS}/start.pt"
+"""The first state of a branch, in its own folder."""
+
 PACKAGES = ("hpo-run", "torch", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a run comes from that does not begin from nothing.
+
+    parent: {run, path, step, line, partial} of a branch.   replay_of: {run, path} of a run that trains again.
+    write_state: puts the first state into the file that it is given, whole or not at all; None where training begins
+    at step 0.
+    """
+
+    parent: Mapping[str, Any] | None = None
+    replay_of: Mapping[str, Any] | None = None
+    write_state: Callable[[Path], object] | None = None
 
 
 def start_run(
@@ -30,11 +48,13 @@ def start_run(
     hydra_files: Mapping[str, str],
     overrides: Sequence[str],
     at: str | None = None,
+    origin: Origin | None = None,
 ) -> Path:
     """A new folder for `plan` with its files and a `started` line, made for this run alone.
 
     command: the words that make this run again.   hydra_files: name -> text for `.hydra/`.
     at: the folder itself, which must not exist; otherwise <outputs>/<name>/<run id>.
+    origin: for a branch or a replay; the first state lies in `checkpoints/start.pt` before the ledger names it.
     Raises ConfigError where the folder cannot be made, RunFailedError where nothing can be written into it.
     """
     folder = create_run_folder(plan.outputs, plan.name) if at is None else _exact_folder(at)
@@ -43,7 +63,11 @@ def start_run(
         for name, text in hydra_files.items():
             write_text(folder / HYDRA / name, text)
         write_text(folder / PLAN, yaml.safe_dump(plan.to_dict(), sort_keys=False, allow_unicode=True))
-        ledger.append(folder, "started", step=0, **_started(plan, folder, command, overrides))
+        origin = origin or Origin()
+        if origin.write_state is not None:
+            origin.write_state(folder / START)
+        began = _started(plan, folder, command, overrides) | _came_from(origin)
+        ledger.append(folder, "started", step=0, **began)
     except OSError as error:
         text = f"{folder}: the run's record cannot be written ({error.strerror})"
         raise RunFailedError(f"{text}; free space, or give another place with outputs=DIR") from error
@@ -82,6 +106,11 @@ def _started(plan: RunPlan, folder: Path, command: Sequence[str], overrides: Seq
         "tags": list(plan.tags),
         "environment": environment(),
     }
+
+
+def _came_from(origin: Origin) -> dict[str, Any]:
+    found = {"parent": origin.parent, "replay_of": origin.replay_of}
+    return {name: dict(who) for name, who in found.items() if who is not None}
 
 
 def environment() -> dict[str, Any]:

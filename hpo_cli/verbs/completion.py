@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hpo_cli.cli import VERBS
+from hpo_cli.errors import UserError
 from hpo_cli.options import GROUPS, list_options, main_config
+from hpo_cli.steer.hot import HOT, is_hot
 from hpo_cli.verbs.arguments import OUTPUTS_VARIABLE, Parser
 
 SCRIPTS = {
@@ -37,7 +39,16 @@ HINTS = {
     "fish": "hpo-run completion fish > ~/.config/fish/completions/hpo-run.fish",
 }
 RUN_VERBS = ("show", "curves", "diff", "results", "average", "test")
-COMPOSING_VERBS = ("check", "explore", "gradcheck")
+"""Verbs that take runs and nothing else."""
+STEERING_VERBS = ("nudge", "pause", "unpause", "stop", "checkpoint", "rollback", "watch", "tree", "replay", "export")
+"""Verbs that take one run, and then at most their own flags and knobs."""
+KNOB_VERBS = ("nudge", "rollback", "twin")
+CHILD_VERBS = ("branch",)
+"""Verbs that take one run and then overrides."""
+COMPOSING_VERBS = ("check", "explore", "gradcheck", "verify-resume")
+PLACE_FLAGS = {"rollback": "--to", "branch": "--at", "twin": "--at"}
+"""Verb -> the flag behind which a place in a run's past stands."""
+PLACES = ("step=", "epoch=", "tag=", "best")
 
 
 def main(argv: list[str]) -> int:
@@ -56,12 +67,51 @@ def answers(text: str) -> set[str]:
     words = text.split()
     current = "" if not text or text[-1].isspace() else words.pop()
     before = words[1:]
+    if before and before[0] in (*STEERING_VERBS, *KNOB_VERBS, *CHILD_VERBS):
+        return {word for word in _steering(before[0], before[1:], current) if word.startswith(current)}
     if before and before[0] in RUN_VERBS:
         return {run for run in _runs() if run.startswith(current)}
     if before and before[0] in VERBS and before[0] not in COMPOSING_VERBS:
         return set()
     first = set() if before else {verb for verb in VERBS if verb.startswith(current)}
     return first | {word for word in _overrides(before, current) if word.startswith(current)}
+
+
+def _steering(verb: str, before: list[str], current: str) -> Iterator[str]:
+    """What may follow a verb that takes a run: the run, a place in its past, its knobs."""
+    if not before:
+        yield from _runs()
+    elif before[-1] == PLACE_FLAGS.get(verb):
+        yield from PLACES
+        yield from (f"tag={tag}" for tag in _tags(before[0]) if current.startswith("tag="))
+    elif verb in CHILD_VERBS:
+        yield from _overrides(before, current)
+    elif verb in KNOB_VERBS:
+        yield from _knobs(current)
+
+
+def _knobs(current: str) -> Iterator[str]:
+    """Hot keys, and the options of the one group that is hot as a whole."""
+    if current.startswith("schedule="):
+        yield from (f"schedule={name}" for name in list_options("schedule"))
+        return
+    yield from (f"{key}=" for key in HOT)
+    if current.startswith("schedule."):
+        yield from (
+            f"{key}=" for name in _keys("schedule", []) if (key := f"schedule.{name}") not in HOT and is_hot(key)
+        )
+
+
+def _tags(ref: str) -> list[str]:
+    """The tags of a run; none where there is no such run."""
+    from hpo_cli.record.runs import find_run
+    from hpo_cli.steer.current import current_line
+    from hpo_cli.steer.targets import tags
+
+    try:
+        return list(tags(current_line(find_run(ref, os.environ.get(OUTPUTS_VARIABLE) or "outputs"))))
+    except UserError:
+        return []
 
 
 def _overrides(before: list[str], current: str) -> Iterator[str]:

@@ -20,9 +20,18 @@ EXAMPLES = (
     ("hpo-run model=cnn data=fashion_mnist regularization.dropout=0.3", "change options and their keys"),
     ("hpo-run data=csv data.path=mine.csv data.target=label", "train on your own table"),
     ("hpo-run check model=cnn model.depth=4", "look before you train"),
+    ("hpo-run nudge last lr/=3", "change a run while it trains"),
     ("hpo-run curves last best", "compare what you have"),
 )
 _NARROWEST = 20  # columns in which a note is still worth wrapping
+PURPOSES = {
+    "look at runs": ("ls", "show", "curves", "diff", "watch", "results"),
+    "steer a run while it trains": ("nudge", "pause", "unpause", "stop", "checkpoint", "rollback"),
+    "make runs from runs": ("branch", "twin", "tree", "replay", "export"),
+    "use what was trained": ("test", "average", "folds"),
+    "look before you train": ("explore", "check", "gradcheck", "verify-resume"),
+}
+"""What verbs are for -> the verbs, as the overview lists them."""
 OTHER_FLAGS = ("--resolve", "--multirun", "-m", "--version")
 """Flags that `--help` passes over."""
 
@@ -40,12 +49,10 @@ def _overview(config_dir: Path | None) -> Iterator[Line]:
     yield line("")
     yield line(Span("usage", "bold"))
     yield line("  hpo-run [key=value ...]      train one run")
-    yield line("  hpo-run VERB [...]           look at runs; hpo-run VERB --help tells more")
+    yield line("  hpo-run resume=RUN [...]     go on with one that was stopped or killed")
+    yield line("  hpo-run VERB [...]           look at runs and steer them; hpo-run VERB --help tells more")
     yield line("")
-    yield line(Span("verbs", "bold"))
-    for verb, about in VERBS.items():
-        yield from _noted(f"  {verb:12} ", about)
-    yield line("")
+    yield from _verbs()
     yield line(Span("words", "bold"), "  (key=value)")
     yield from _keys(main_config(), prefix="", only=_top_words())
     yield line("")
@@ -64,6 +71,19 @@ def _overview(config_dir: Path | None) -> Iterator[Line]:
     for command, about in EXAMPLES:
         yield line(f"  {command}")
         yield line(Span(f"      {about}", "dim"))
+
+
+def _verbs() -> Iterator[Line]:
+    """Every verb, those of one purpose together."""
+    placed = {verb for verbs in PURPOSES.values() for verb in verbs}
+    others = tuple(verb for verb in VERBS if verb not in placed)
+    widest = max(map(len, VERBS))
+    for purpose, verbs in {**PURPOSES, "other verbs": others}.items():
+        if verbs:
+            yield line(Span(purpose, "bold"))
+            for verb in verbs:
+                yield from _noted(f"  {verb:{widest}} ", VERBS[verb])
+            yield line("")
 
 
 def _top_words() -> list[str]:

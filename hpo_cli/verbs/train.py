@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hpo_cli.errors import UserError
+from hpo_cli.validate import plan_from_config
 from hpo_cli.verbs.composing import Composed, ComposeWords, composed, composing_parser, read_words
 
 if TYPE_CHECKING:
-    from hpo_cli.engine.stop import StopFlag
+    from pathlib import Path
+
+    from hpo_cli.engine.stop import StopFlag, StoppedError
+    from hpo_cli.engine.train import Training
+    from hpo_cli.record.lease import Lease
 
 
 def main(argv: list[str]) -> int:
@@ -23,15 +29,20 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--resolve", action="store_true", help="with --cfg: resolve interpolations")
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--version", action="store_true")
+    parser.add_argument("--allow", action="append", default=[], metavar="MODULE")
     words, args = read_words(parser, argv)
     if args.version:
         return _print_version()
     if args.multirun:
         raise UserError("-m: this version trains one setting at a time; call hpo-run once for each")
+    if any(word.partition("=")[0] in ("resume", "branch", "watch") for word in words.overrides):
+        from hpo_cli.verbs.resuming import going_on
+
+        return going_on(argv, words, allow=args.allow)
     if args.cfg:
         return _print_config(words, which=args.cfg, form="resolved" if args.resolve else "raw")
     found = composed(words)
-    stop = _new_stop()  # before the long imports, which a KeyboardInterrupt would leave half done
+    stop = new_stop()  # before the long imports, which a KeyboardInterrupt would leave half done
     if found.plan.data.folds is not None and found.plan.data.fold is None:
         from hpo_cli.verbs.folds import train_folds
 
@@ -39,7 +50,8 @@ def main(argv: list[str]) -> int:
     return train_one(found, stop)
 
 
-def _new_stop() -> StopFlag:
+def new_stop() -> StopFlag:
+    """A flag that Ctrl-C and SIGTERM set from now on."""
     from hpo_cli.engine.stop import StopFlag
 
     stop = StopFlag()
@@ -49,32 +61,51 @@ def _new_stop() -> StopFlag:
 
 def train_one(found: Composed, stop: StopFlag, *, at: str | None = None) -> int:
     """Train one run and say how it went; the exit code. at: its folder, when it is not the one of the words."""
-    from hpo_cli.console.training import announce, conclude, run_reference, training_reporter
+    from hpo_cli.console.training import announce, training_reporter
     from hpo_cli.engine.stop import StoppedError
     from hpo_cli.record.start import start_run
 
     words, composition, plan = found.words, found.composition, found.plan
     with training_reporter(plan) as reporter:
-        from hpo_cli.engine.run import run
         from hpo_cli.engine.train import Training
 
-        training = Training(plan, reporter=reporter, stop=stop)
+        check = partial(plan_from_config, config_dir=words.config_dir)
+        training = Training(plan, reporter=reporter, stop=stop, check=check)
         if stop.signum is not None:
             raise StoppedError(stop.signum)
         files, at = composition.hydra_files, at or composition.run_dir
         folder = start_run(plan, command=words.command, overrides=words.overrides, hydra_files=files, at=at)
         reporter.close()
         announce(plan, folder, training.summary, started_from=training.started_from)
-        try:
-            outcome, stopped = run(training, folder), None
-        except StoppedError as error:
-            outcome, stopped = training.outcome("interrupted"), error
-        except UserError as error:
-            error.args = (f"{error}\nrun   {folder}\nnext  hpo-run show {run_reference(plan, folder)}", *error.args[1:])
-            raise
-    why = f"by {stopped}" if stopped else training.early_stop.get("stopped_early", "")
-    conclude(plan, folder, outcome, stopped=why)
+        return train_to_end(training, folder)
+
+
+def train_to_end(training: Training, folder: Path, *, lease: Lease | None = None) -> int:
+    """Train a run that has its folder, from where it stands; say how it went; the exit code."""
+    from hpo_cli.console.training import conclude, run_reference
+    from hpo_cli.engine.run import run
+    from hpo_cli.engine.stop import StoppedError
+
+    plan = training.plan
+    try:
+        outcome, stopped = run(training, folder, lease=lease), None
+    except StoppedError as error:
+        outcome, stopped = training.outcome("interrupted"), error
+    except UserError as error:
+        reference = run_reference(plan, folder)
+        error.args = (f"{error}\nrun   {folder}\nnext  hpo-run show {reference}", *error.args[1:])
+        raise
+    conclude(plan, folder, outcome, stopped=_why_stopped(training, stopped))
     return stopped.exit_code if stopped else 0
+
+
+def _why_stopped(training: Training, stopped: StoppedError | None) -> str:
+    if stopped is not None:
+        return f"by {stopped}"
+    if training.ended is not None:
+        why = training.ended.get("why")
+        return f"by {training.ended['who']}{f': {why}' if why else ''}"
+    return training.early_stop.get("stopped_early", "")
 
 
 def _print_config(words: ComposeWords, *, which: str, form: str) -> int:

@@ -23,10 +23,11 @@ from hpo_cli.record.start import start_run
 from hpo_cli.validate import plan_from_config
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from hpo_cli.components.data.arrays import Splits
+    from hpo_cli.engine.system import System
 
 DEFAULTS = ("trainer=cpu", "trainer.threads=1")
 SMALL = ("data.subset=0.1", "epochs=2", "model.width=16", "trainer.log_every_steps=1")
@@ -81,19 +82,21 @@ class MemoryRecorder:
     def row(self, row: Mapping[str, Any]) -> None:
         self.rows.append(dict(row))
 
-    def improved(self, step: int, state: Mapping[str, Any]) -> None:
+    def improved(self, step: int, state: Mapping[str, Any], *, line: Sequence[str]) -> None:  # noqa: ARG002 - the protocol
         self.best[step] = checkpoints.snapshot(dict(state))
 
-    def checkpoint(self, state: Mapping[str, Any], *, step: int, epoch: int) -> None:  # noqa: ARG002 - the protocol
+    def checkpoint(self, state: Mapping[str, Any], *, step: int, **told: Any) -> None:  # noqa: ARG002 - the protocol
         self.states[step] = checkpoints.snapshot(dict(state))
 
 
-def new_loop(plan: RunPlan, *, backend: Backend | None = None, train: Any = None) -> TrainingLoop:
-    """A loop over a new system, without Lightning. It writes to a MemoryRecorder."""
+def new_loop(
+    plan: RunPlan, *, backend: Backend | None = None, train: Any = None, system: System | None = None
+) -> TrainingLoop:
+    """A loop over a new system, or over `system`, without Lightning. It writes to a MemoryRecorder."""
     torch.set_num_threads(1)
     backend = backend or Backend()
     splits, dtype = splits_of(plan), dtype_of(plan)
-    system = build_system(plan, splits)
+    system = system or build_system(plan, splits)
     system.model.to(dtype)
     order = order_of(plan, carries=bool(system.carriers))
     source = train or DeviceBatches(arrays(plan, "train"), order=order, shard=backend.shard)

@@ -12,12 +12,11 @@ from torch.nn.functional import cross_entropy
 
 from hpo_cli.components.mixing import mix
 from hpo_cli.engine import evaluation
-from hpo_cli.engine.assembly import momentum_of
 from hpo_cli.engine.evaluation import judge
 from hpo_cli.engine.knobs import read_knobs, set_knobs
+from hpo_cli.engine.moving import momentum_of, set_momentum
 from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.randomness import STEP, derive, seed_everywhere
-from hpo_cli.engine.step import set_momentum
 from hpo_cli.engine.stop import StopFlag
 from hpo_cli.options import list_options
 from tests.engine.plans import SMALL, arrays, new_loop, plan, trained

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo_cli.record import jsonl, metrics
+from hpo_cli.record import jsonl, metrics_writer
 from hpo_cli.record.metrics import MetricsWriter, best_of_each, best_row, names, read_metrics, series
 
 
@@ -94,7 +94,7 @@ def test_a_full_disk_loses_and_doubles_nothing(tmp_path: Path, monkeypatch: pyte
     rows = [{"step": 1, "a": 1.0}, {"step": 2, "a": 2.0}]
     for row in rows:
         writer.append(row)
-    monkeypatch.setattr(metrics.os, "write", nearly_full)
+    monkeypatch.setattr(metrics_writer.os, "write", nearly_full)
     with pytest.raises(OSError, match="No space"):
         writer.flush()
     writer.close()

@@ -1,0 +1,69 @@
+"""Lines put together: cut, filled up, spread over the width, beside each other."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from hpo_cli.console.output import Span, cells, line
+from hpo_cli.console.tables import shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from hpo_cli.console.output import Line
+
+
+def columns_of(one: Iterable[Span]) -> int:
+    """Columns that a line takes."""
+    return sum(cells(span.text) for span in one)
+
+
+def merged(one: Line) -> Line:
+    """The same line in as few spans as can be."""
+    groups = groupby(one, key=lambda span: span.style)
+    return tuple(Span("".join(span.text for span in spans), style) for style, spans in groups)
+
+
+def cut(one: Line, columns: int) -> Line:
+    """The line, at most so wide."""
+    one = merged(one)
+    room = columns
+    kept: list[Span] = []
+    for span in one:
+        width = cells(span.text)
+        if width > room:
+            return (*kept, Span(shorten(span.text, room), span.style)) if room else tuple(kept)
+        kept.append(span)
+        room -= width
+    return tuple(kept)
+
+
+def filled(lines: Sequence[Line], rows: int) -> list[Line]:
+    """Exactly so many lines: the first ones, and empty ones below."""
+    return [*lines[:rows], *(line() for _ in range(rows - len(lines)))]
+
+
+def spread(left: Line, right: Line, columns: int) -> Line:
+    """One part at each edge; the right one goes where there is no room for both."""
+    gap = columns - columns_of(left) - columns_of(right)
+    return (*left, Span(" " * gap), *right) if gap > 0 else left
+
+
+def beside(left: Sequence[Line], right: Sequence[Line], *, at: int) -> list[Line]:
+    """The right lines begin at column `at`."""
+    rows = max(len(left), len(right))
+    pairs = zip(filled(left, rows), filled(right, rows), strict=True)
+    return [(*one, Span(" " * max(0, at - columns_of(one))), *other) for one, other in pairs]
+
+
+def wrapped(one: Line, columns: int, *, most: int) -> list[Line]:
+    """The line broken between words into at most `most` lines; what is left over is cut from the last."""
+    words = [Span(word, span.style) for span in one for word in span.text.split(" ")]
+    lines: list[list[Span]] = [[]]
+    for word in words:
+        width = columns_of(lines[-1])
+        if lines[-1] and width + 1 + cells(word.text) > columns - 1 and len(lines) < most:
+            lines.append([Span(" ")])
+        lines[-1] += [Span(" "), word] if lines[-1] else [word]
+    return [cut(tuple(words), columns) for words in lines if words]

@@ -1,0 +1,141 @@
+"""Compares two runs that should be one: weights, state, per-step losses, validations, best files, nudges, result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hpo_cli.engine import checkpoints
+from hpo_cli.errors import UserError
+from hpo_cli.record.folder import CHECKPOINTS, METRICS, RESULT
+from hpo_cli.record.ledger import read_ledger
+from hpo_cli.record.line import living_line
+from hpo_cli.record.metrics import read_metrics
+
+TIMELESS = ("seconds",)
+"""Keys of result.json that no two runs have in common."""
+
+PLACELESS = ("recorded_bytes",)
+"""Keys of a state that say how far its own folder was written."""
+
+
+def differences(straight: Path, killed: Path) -> Iterator[str]:
+    """What differs between two run folders, the first of each kind, one line each; nothing when they are the same."""
+    yield from _of_metrics(straight, killed)
+    yield from _of_states(straight, killed)
+    yield from _of_best(straight, killed)
+    yield from _of_results(straight, killed)
+    yield from _of_nudges(straight, killed)
+
+
+def newest_state(folder: Path) -> checkpoints.State:
+    """The last checkpoint of a run. Raises UserError when there is none or it cannot be read."""
+    found = sorted((folder / CHECKPOINTS).glob("step-*.pt"))
+    if not found:
+        raise UserError(f"{folder}: no checkpoint")
+    return checkpoints.load(found[-1])
+
+
+def validated_steps(folder: Path) -> list[int]:
+    """The steps after which the run was validated."""
+    rows = read_metrics(folder / METRICS)
+    return [row["step"] for row in rows if any(name.startswith("val/") for name in row)]
+
+
+def _of_metrics(straight: Path, killed: Path) -> Iterator[str]:
+    if (straight / METRICS).read_bytes() == (killed / METRICS).read_bytes():
+        return
+    rows = [read_metrics(folder / METRICS) for folder in (straight, killed)]
+    yield next(_of_rows(*rows), f"{METRICS}: the rows are the same, the bytes are not")
+    if (expected := validated_steps(straight)) != (found := validated_steps(killed)):
+        yield f"validations: after steps {expected} straight, after {found} killed"
+
+
+def _of_rows(straight: list[dict[str, Any]], killed: list[dict[str, Any]]) -> Iterator[str]:
+    for expected, found in zip_longest(straight, killed):
+        if expected is None or found is None or expected["step"] != found["step"]:
+            steps = ["no row" if row is None else f"step {row['step']}" for row in (expected, found)]
+            yield f"{METRICS}: {steps[0]} straight where there is {steps[1]} killed"
+            return
+        for name in dict.fromkeys([*expected, *found]):
+            if repr(expected.get(name)) != repr(found.get(name)):
+                yield f"step {expected['step']}, {name}: {expected.get(name)!r} straight, {found.get(name)!r} killed"
+
+
+def _of_states(straight: Path, killed: Path) -> Iterator[str]:
+    states = [newest_state(folder) for folder in (straight, killed)]
+    kept = [{key: value for key, value in state.items() if key not in PLACELESS} for state in states]
+    yield from first(tree_differences(*kept))
+
+
+def _of_best(straight: Path, killed: Path) -> Iterator[str]:
+    names = [sorted(path.name for path in (folder / CHECKPOINTS).glob("best-*.pt")) for folder in (straight, killed)]
+    if names[0] != names[1]:
+        yield f"best weights: {names[0]} straight, {names[1]} killed"
+        return
+    for name in names[0]:
+        pair = [checkpoints.load(folder / CHECKPOINTS / name) for folder in (straight, killed)]
+        yield from first(f"{name}, {text}" for text in tree_differences(*pair))
+
+
+def _of_results(straight: Path, killed: Path) -> Iterator[str]:
+    results = [json.loads((folder / RESULT).read_text(encoding="utf-8")) for folder in (straight, killed)]
+    kept = [{key: value for key, value in result.items() if key not in TIMELESS} for result in results]
+    yield from first(f"{RESULT}, {text}" for text in tree_differences(*kept))
+
+
+def _of_nudges(straight: Path, killed: Path) -> Iterator[str]:
+    chains = [living_line(read_ledger(folder).events).chain for folder in (straight, killed)]
+    kept = [[(event["step"], event.get("knobs")) for event in chain] for chain in chains]
+    if kept[0] != kept[1]:
+        yield f"nudges: {kept[0]} straight, {kept[1]} killed"
+
+
+def first(texts: Iterator[str]) -> Iterator[str]:
+    """At most the first one."""
+    text = next(texts, None)
+    return iter(() if text is None else (text,))
+
+
+def tree_differences(expected: Any, found: Any, *, at: str = "") -> Iterator[str]:
+    """Where two trees of dicts, lists, plain values and tensors differ, bit for bit; both values in one line."""
+    if isinstance(expected, torch.Tensor) and isinstance(found, torch.Tensor):
+        yield from _of_tensors(expected, found, at)
+    elif isinstance(expected, Mapping) and isinstance(found, Mapping):
+        for key in dict.fromkeys([*expected, *found]):
+            below = f"{at}.{key}" if at else str(key)
+            yield from tree_differences(expected.get(key), found.get(key), at=below)
+    elif isinstance(expected, list | tuple) and isinstance(found, list | tuple) and len(expected) == len(found):
+        for index, pair in enumerate(zip(expected, found, strict=True)):
+            yield from tree_differences(*pair, at=f"{at}[{index}]")
+    elif type(expected) is not type(found) or repr(expected) != repr(found):
+        yield f"{at}: {_brief(expected)} straight, {_brief(found)} killed"
+
+
+def _of_tensors(expected: torch.Tensor, found: torch.Tensor, at: str) -> Iterator[str]:
+    if expected.dtype != found.dtype or expected.shape != found.shape:
+        kinds = [f"{str(one.dtype).removeprefix('torch.')}{list(one.shape)}" for one in (expected, found)]
+        yield f"{at}: {kinds[0]} straight, {kinds[1]} killed"
+        return
+    if (places := _different(expected, found)).any():
+        index = int(places.nonzero()[0])
+        values = [one.flatten()[index].item() for one in (expected, found)]
+        where = [int(number) for number in torch.unravel_index(torch.tensor(index), expected.shape)]
+        share = f"{int(places.sum())} of {places.numel()} numbers"
+        yield f"{at}: {share}; at {where} {values[0]!r} straight, {values[1]!r} killed"
+
+
+def _different(expected: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
+    """Which numbers have other bits, as a flat mask."""
+    raw = [one.contiguous().flatten().view(torch.uint8).view(one.numel(), -1) for one in (expected, found)]
+    return (raw[0] != raw[1]).any(dim=1)
+
+
+def _brief(value: Any, *, most: int = 60) -> str:
+    text = f"a tensor of {list(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."

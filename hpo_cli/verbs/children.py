@@ -1,0 +1,180 @@
+"""A run's past as the first state of another run: what branch, twin and replay have in common."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpo_cli.errors import UserError
+from hpo_cli.plan import RunPlan
+from hpo_cli.record import ledger
+from hpo_cli.record.contents import Values, count, mapping
+from hpo_cli.record.folder import METRICS
+from hpo_cli.record.line import Line, force_step, living_line
+from hpo_cli.record.metrics import read_metrics
+from hpo_cli.record.reading import RunRecord, read_run
+from hpo_cli.steer.changes import Setting, settled
+from hpo_cli.steer.targets import Goal, parse_target, resolve_target
+from hpo_cli.validate import plan_from_config
+from hpo_cli.verbs.inheriting import Inheritance, inherit, nudge_words, own_words
+from hpo_cli.verbs.trusting import trusted_plan
+
+if TYPE_CHECKING:
+    from hpo_cli.engine.checkpoints import State
+    from hpo_cli.verbs.composing import Composed
+
+LIVE = ("running", "running?", "paused", "full")
+"""Statuses of runs that a process may still be training."""
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A run to descend from. plan: as it was started; events: of its ledger."""
+
+    folder: Path
+    plan: RunPlan
+    record: RunRecord
+    events: tuple[ledger.Event, ...]
+
+    @property
+    def started(self) -> Values:
+        """The first line of its ledger."""
+        return mapping(ledger.fold(self.events).started)
+
+    @property
+    def line(self) -> Line:
+        """What of its ledger is in force."""
+        return living_line(self.events)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a process may be training it."""
+        return self.record.status in LIVE
+
+    @property
+    def start_step(self) -> int:
+        """Where it began: 0, or where it left a parent of its own."""
+        return count(mapping(self.started.get("parent")).get("step")) or 0
+
+    def goal(self, word: str) -> Goal:
+        """The place in its past that `--at` names. Raises UserError."""
+        target, line = parse_target(word), self.line
+        at_end = "back" in target
+        position = self._saved_step() if at_end and self.is_live else self._last_step()
+        rows = read_metrics(self.folder / METRICS) if (self.folder / METRICS).exists() else []
+        goal = resolve_target(
+            target,
+            line=line,
+            rows=rows,
+            position_step=position,
+            objective=self.record.objective,
+            start_step=self.start_step,
+        )
+        if target != {"back": 0}:
+            return goal
+        return replace(goal, line_ids=tuple(event["id"] for event in line.chain if force_step(event) <= goal.step))
+
+    def _saved_step(self) -> int:
+        """The step of the newest state on disk."""
+        return max((count(event.get("step")) or 0 for event in self.line.checkpoints), default=self.start_step)
+
+    def _last_step(self) -> int:
+        steps = self.record.steps
+        return self._saved_step() if steps is None else max(steps, self.start_step)
+
+    def setting_at(self, goal: Goal) -> Setting:
+        """Its config and choices with the nudges that were in force there."""
+        chain = tuple(event for event in self.line.chain if event["id"] in goal.line_ids)
+        return settled(self.plan.config, self.plan.choices, Line(chain))
+
+    def plan_at(self, goal: Goal) -> RunPlan:
+        """The plan that `setting_at` makes."""
+        config, choices = self.setting_at(goal)
+        return plan_from_config(config, choices=choices, config_dir=own_words(self.started).config_dir)
+
+    def heir(self, goal: Goal, overrides: Sequence[str]) -> Inheritance:
+        """The words of a child that leaves it there."""
+        begun = Setting(dict(self.plan.config), dict(self.plan.choices))
+        return inherit(own_words(self.started), nudge_words(begun, self.setting_at(goal)), overrides)
+
+
+def read_parent(folder: Path, *, allow: Sequence[str] = ()) -> Parent:
+    """The run in `folder`. Raises UserError where its plan or its ledger cannot be read or trusted."""
+    try:
+        events = ledger.read_ledger(folder).events
+    except OSError as error:
+        raise UserError(f"{folder}: its ledger cannot be read ({error.strerror}); restore it") from error
+    return Parent(folder, trusted_plan(folder, allow), read_run(folder), events)
+
+
+@dataclass(frozen=True)
+class Birth:
+    """What a child begins with. state: of its parent, at `goal`; more: further entries of `parent` in the ledger."""
+
+    parent: Parent
+    goal: Goal
+    state: State
+    partial: bool = False
+    more: Mapping[str, Any] | None = None
+
+    @property
+    def noted(self) -> Values:
+        """`parent` in the child's ledger."""
+        folder = self.parent.folder
+        return {
+            "run": folder.name,
+            "path": str(folder.resolve()),
+            "step": self.state["position"]["step"],
+            "epoch": self.state["position"]["epoch"],
+            "line": list(self.goal.line_ids),
+            "partial": self.partial,
+            **(self.more or {}),
+        }
+
+
+def past(parent: Parent, goal: Goal) -> State:
+    """The parent's state there, trained again from the nearest checkpoint before it where none was saved."""
+    from hpo_cli.engine.past import past_state
+
+    state: State = past_state(parent.folder, parent.plan, goal)
+    return state
+
+
+def make_child(found: Composed, birth: Birth) -> Path:
+    """A child's new folder, with the state that it begins with; nothing is trained yet."""
+    from hpo_cli.engine import checkpoints
+    from hpo_cli.engine.branching import start_state
+    from hpo_cli.record.start import Origin, start_run
+
+    first = start_state(birth.state, birth.parent.plan_at(birth.goal))
+    origin = Origin(parent=birth.noted, write_state=partial(checkpoints.save, state=first))
+    words = found.words
+    return start_run(
+        found.plan,
+        command=words.command,
+        overrides=words.overrides,
+        hydra_files=found.composition.hydra_files,
+        at=found.composition.run_dir,
+        origin=origin,
+    )
+
+
+def schedule_event(folder: Path, *, step: int, do: str, due: Mapping[str, int], **fields: Any) -> str:
+    """Note in a run's ledger what is to happen at a later step boundary; its id.
+
+    do: nudge or stop.   fields: changes, who, why.
+    """
+    name = secrets.token_hex(8)
+    ledger.append(folder, "scheduled", step=step, id=name, due=dict(due), do=do, **fields)
+    return name
+
+
+def train_child(folder: Path) -> int:
+    """Train the run in `folder` from where it stands to its end; the exit code."""
+    from hpo_cli.verbs import train
+
+    return train.main([f"resume={folder}"])

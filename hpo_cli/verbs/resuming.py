@@ -1,0 +1,199 @@
+"""`hpo-run resume=RUN [changes]`: a run goes on in its own folder, from its newest state, to the same bits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpo_cli.errors import ConfigError, UserError, shown
+from hpo_cli.plan import RunPlan, plan_id
+from hpo_cli.record import ledger
+from hpo_cli.record.contents import mapping, text
+from hpo_cli.record.ledger import Event
+from hpo_cli.record.lease import Lease
+from hpo_cli.record.line import force_step, living_line
+from hpo_cli.record.runs import find_run
+from hpo_cli.validate import plan_from_config
+from hpo_cli.verbs.arguments import OUTPUTS_VARIABLE
+from hpo_cli.verbs.composing import ComposeWords
+from hpo_cli.verbs.trusting import trusted_plan
+
+if TYPE_CHECKING:
+    from hpo_cli.steer.changes import Changes
+
+_YES = ("true", "yes", "on", "1")
+_NO = ("false", "no", "off", "0")
+
+
+def going_on(argv: Sequence[str], words: ComposeWords, *, allow: Sequence[str]) -> int:
+    """Do what the words `resume=`, `branch=` and `watch=` among the overrides ask for; the exit code."""
+    asked = {key: value for key, value in map(_split, words.overrides) if key in ("resume", "branch", "watch")}
+    rest = tuple(word for word in words.overrides if _split(word)[0] not in asked)
+    ref = asked.get("resume")
+    if ref == "":
+        raise ConfigError("resume", rule="needs a run", fix="give an id, a path or last: hpo-run ls")
+    if _is_yes("watch", asked):
+        return _watched([word for word in argv if _split(word)[0] != "watch"], words, ref)
+    if ref is None:
+        if "branch" in asked:
+            raise ConfigError("branch", asked["branch"], rule="needs the run that is branched", fix="add resume=RUN")
+        from hpo_cli.verbs import train
+
+        return train.main([word for word in argv if _split(word)[0] != "watch"])
+    if _is_yes("branch", asked):
+        from hpo_cli.verbs import branch
+
+        return branch.main([ref, *(f"--allow={name}" for name in allow), *rest])
+    return _resume(find_run(ref, _outputs(rest)), [word for word in rest if _split(word)[0] != "outputs"], allow)
+
+
+def _split(word: str) -> tuple[str, str]:
+    key, _, value = word.partition("=")
+    return key, value
+
+
+def _is_yes(key: str, asked: Mapping[str, str]) -> bool:
+    value = asked.get(key, "false").lower()
+    if value not in (*_YES, *_NO):
+        raise ConfigError(key, asked[key], rule="must be true or false")
+    return value in _YES
+
+
+def _outputs(words: Sequence[str]) -> str:
+    given = [value for key, value in map(_split, words) if key == "outputs"]
+    return given[-1] if given else os.environ.get(OUTPUTS_VARIABLE) or "outputs"
+
+
+def _watched(argv: list[str], words: ComposeWords, ref: str | None) -> int:
+    from hpo_cli.verbs.composing import composed
+    from hpo_cli.verbs.watch import watch_started
+
+    if ref is not None:
+        return watch_started(argv, find_run(ref, _outputs(words.overrides)))
+    kept = tuple(word for word in words.overrides if _split(word)[0] != "watch")
+    found = composed(ComposeWords(kept, words.config_dir, words.config_name))
+    given = found.composition.run_dir
+    if given is not None:
+        return watch_started(argv, Path(given))
+    from hpo_cli.record.folder import free_run_folder
+
+    folder = free_run_folder(found.plan.outputs, found.plan.name)
+    return watch_started([*argv, f"hydra.run.dir={folder}"], folder)
+
+
+def _resume(folder: Path, words: list[str], allow: Sequence[str]) -> int:
+    from hpo_cli.verbs.train import new_stop
+
+    stop = new_stop()
+    plan = trusted_plan(folder, allow)
+    events = _events(folder)
+    started = mapping(ledger.fold(events).started)
+    _check_plan(folder, plan, started)
+    config_dir = _config_dir(started)
+    check = partial(plan_from_config, config_dir=config_dir)
+    machine, changes = _told_apart(words, folder, plan, events, check)
+    _check_open(folder, plan, events, changes, check)
+    with Lease.acquire(folder, on_wait=_say) as lease:
+        if changes:
+            _note_changes(folder, _events(folder), changes)
+        return _go_on(folder, plan, machine, check, stop=stop, lease=lease)
+
+
+def _go_on(
+    folder: Path, plan: RunPlan, machine: Mapping[str, Any], check: Any, *, stop: Any, lease: Lease
+) -> int:
+    from hpo_cli.console.training import announce, training_reporter
+    from hpo_cli.verbs.train import train_to_end
+
+    with training_reporter(plan) as reporter:
+        from hpo_cli.engine.course import with_machine
+        from hpo_cli.engine.train import Training
+
+        now = with_machine(plan, [*_events(folder), {"event": "resumed", "machine": dict(machine)}])
+        training = Training(now, reporter=reporter, stop=stop, check=check, folder=folder)
+        training.machine = machine
+        reporter.close()
+        announce(plan, folder, training.summary, started_from=training.started_from)
+        return train_to_end(training, folder, lease=lease)
+
+
+def _say(line: str) -> None:
+    import sys
+
+    print(line, file=sys.stderr)  # noqa: T201
+
+
+def _events(folder: Path) -> tuple[Event, ...]:
+    try:
+        return ledger.read_ledger(folder).events
+    except OSError as error:
+        raise UserError(f"{folder}: its ledger cannot be read ({error.strerror}); restore it") from error
+
+
+def _check_plan(folder: Path, plan: RunPlan, started: Mapping[str, Any]) -> None:
+    """The plan must be the one that the run was started with: its config says what its ledger says."""
+    then, now = text(started.get("plan_id")), plan_id(plan.config)
+    if then and then != now:
+        rule = f"plan.yaml has the id {now}, the ledger says that the run was started with {then}"
+        raise UserError(f"{folder}: {rule}; restore plan.yaml, or branch: hpo-run branch {folder.name} key=value")
+
+
+def _config_dir(started: Mapping[str, Any]) -> Path | None:
+    from hpo_cli.verbs.inheriting import own_words
+
+    return own_words(started).config_dir
+
+
+def _told_apart(
+    words: Sequence[str], folder: Path, plan: RunPlan, events: Sequence[Event], check: Any
+) -> tuple[dict[str, Any], Changes]:
+    """Words for the machine, and changes of knobs. Raises ConfigError for all others."""
+    from hpo_cli.engine.course import MACHINE
+
+    machine = [word for word in words if _split(word)[0] in MACHINE]
+    others = [word for word in words if word not in machine]
+    return _machine_values(machine, plan, check), _changes(others, folder, plan, events, check) if others else {}
+
+
+def _machine_values(words: Sequence[str], plan: RunPlan, check: Any) -> dict[str, Any]:
+    if not words:
+        return {}
+    from hpo_cli.compose import word_value
+
+    values = {_split(word)[0]: word_value(word) for word in words}
+    config = {key: dict(value) if isinstance(value, Mapping) else value for key, value in plan.config.items()}
+    for key, value in values.items():
+        group, _, name = key.partition(".")
+        config[group][name] = value
+    check(config, choices=plan.choices)
+    return values
+
+
+def _changes(
+    words: Sequence[str], folder: Path, plan: RunPlan, events: Sequence[Event], check: Any
+) -> Changes:
+    raise NotImplementedError
+
+
+def _check_open(
+    folder: Path, plan: RunPlan, events: Sequence[Event], changes: Changes, check: Any
+) -> None:
+    """A run that has finished goes on only when it is made longer."""
+
+
+def _note_changes(folder: Path, events: Sequence[Event], changes: Changes) -> None:
+    """Put the changes into the ledger, to take force where the run stands."""
+    import secrets
+    import time
+
+    from hpo_cli.steer.commands import who_am_i
+
+    line = living_line(events)
+    step = max([0, *(event["step"] for event in line.checkpoints), *map(force_step, line.chain)])
+    ledger.append(
+        folder, "scheduled", step=step, id=f"{time.time_ns():020d}-{secrets.token_hex(4)}", due={"step": step},
+        do="nudge", changes=dict(changes), who=who_am_i(), why="on resume",
+    )  # fmt: skip
