@@ -15,6 +15,9 @@ from hpo_cli.errors import Problem, did_you_mean
 from hpo_cli.options import GROUPS, RESERVED, conf_folder, list_groups, list_options
 from hpo_cli.validate import RESERVED_AT_TOP, Known, known_for, unknown_key
 
+OF_TRAINING = ("resume", "branch", "watch")
+"""Words that `hpo-run` itself takes when it trains, before anything is composed."""
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -90,7 +93,9 @@ def _key_problem(override: Override, known: Known, groups: Sequence[str]) -> Pro
         return unknown_key(head, rest, known)
     if head in sections or key in known.main.defaults:
         return None
-    words = [word for word in known.main.defaults if word not in RESERVED_AT_TOP]
+    if key in OF_TRAINING:
+        return Problem(key, "is a word for training, and no key of the config", f"hpo-run {key}=... trains")
+    words = [*OF_TRAINING, *(word for word in known.main.defaults if word not in RESERVED_AT_TOP)]
     dotted = [f"{section}.{name}" for section in sections for name in known.keys(section)]
     ends = [name for name in dotted if name.rpartition(".")[2] == key]
     shared = [name for name in ends if name.startswith("regularization.")] or ends

@@ -24,6 +24,7 @@ from hpo_cli.plan import (
     make_plan,
 )
 from hpo_cli.record.folder import check_name
+from hpo_cli.steer.planned import nudge_problems, whole_schedules
 
 RESERVED_AT_TOP = ("rules", "experiment")
 MAY_BE_NOTHING = ("augment", "logger")
@@ -93,12 +94,20 @@ def plan_from_config(
 
     config: resolved, plain types, `???` where a value is missing. Raises ConfigError naming every problem.
     """
-    known = known_for(choices, config_dir=config_dir)
-    clean, problems = _checked_config(config, known)
-    problems = [*problems, *([] if problems else _cross_field_problems(clean, choices))]
+    clean, problems = _checked(config, choices, config_dir)
+    if not problems and clean["schedule"]["nudges"]:
+        problems = nudge_problems(clean, choices, check=lambda setting: _checked(*setting, config_dir)[1])
+        clean["schedule"]["nudges"] = whole_schedules(clean["schedule"]["nudges"])
     if problems:
         raise ConfigError.of(problems)
     return make_plan(clean, choices=choices)
+
+
+def _checked(
+    config: Mapping[str, Any], choices: Mapping[str, str], config_dir: Path | None
+) -> tuple[dict[str, Any], list[Problem]]:
+    clean, problems = _checked_config(config, known_for(choices, config_dir=config_dir))
+    return clean, problems or _cross_field_problems(clean, choices)
 
 
 def _checked_config(config: Mapping[str, Any], known: Known) -> tuple[dict[str, Any], list[Problem]]:

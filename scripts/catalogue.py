@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hpo_cli.errors import shown
 from hpo_cli.options import GROUPS, Option, list_options, main_config
+from hpo_cli.steer.hot import HOT, twins_of
 
 PAGE = Path(__file__).parent.parent / "docs" / "catalogue.md"
 HEAD = """# The catalogue
@@ -22,9 +23,18 @@ the command line chooses one, `group.key=value` sets one of its keys. `hpo-run -
 of each key and the ranges that are worth trying; the option files themselves name formula and source.
 """
 
+HOT_HEAD = """## Hot knobs
+
+What can change while a run trains: `hpo-run nudge RUN lr/=3`, `hpo-run resume=RUN lr=1e-4` and `schedule.nudges`. A run
+has those that its optimizer, loss, network and augmentation have. Every other key needs a branch.
+
+| knob | what it is |
+| --- | --- |"""
+
 
 def page() -> str:
-    return "\n".join([HEAD, *(line for group in GROUPS for line in section(group)), *words("finetune", "checkpoint")])
+    options = (line for group in GROUPS for line in section(group))
+    return "\n".join([HEAD, *options, *words("finetune", "checkpoint", "rescue"), *hot_knobs()])
 
 
 def section(group: str) -> Iterator[str]:
@@ -49,6 +59,16 @@ def words(*sections: str) -> Iterator[str]:
         for key, value in main_config().defaults[name].items():
             yield f"| `{name}.{key}` | `{shown(value)}` | {main_config().comments.get(f'{name}.{key}', '')} |"
         yield ""
+
+
+def hot_knobs() -> Iterator[str]:
+    yield HOT_HEAD
+    for key, meaning in HOT.items():
+        names = ", ".join(f"`{name}`" for name in twins_of(key))
+        yield f"| {names} | {meaning} |"
+    yield "| `loss.terms.NAME.weight` | weight of a term in a sum of losses |"
+    yield "| `schedule.KEY` | any key of the schedule that runs |"
+    yield ""
 
 
 def keys(values: dict[str, object]) -> str:

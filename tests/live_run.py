@@ -11,14 +11,26 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hpo_cli.compose import compose
 from hpo_cli.record import ledger
 from hpo_cli.record.lease import Lease
 from hpo_cli.steer.commands import Command, acknowledge, read_inbox
+from hpo_cli.validate import plan_from_config
+from tests.run_folders import Run, make_run
 
 TOTAL, PER_EPOCH = 4000, 40
+
+
+def make_live_run(root: Path, run: Run | None = None, *words: str) -> Path:
+    """The folder of a run that has just begun, with the whole plan that `words` make."""
+    composition = compose(["lr=0.001", *words])
+    plan = plan_from_config(composition.job, choices=composition.choices).to_dict()
+    run = run or Run(status="running", epochs=0)
+    return make_run(root, replace(run, plan=tuple(plan.items())))
 
 
 def row_at(step: int, *, lr: float = 0.001) -> dict[str, Any]:
@@ -33,7 +45,9 @@ def row_at(step: int, *, lr: float = 0.001) -> dict[str, Any]:
         "train/update_ratio": 8e-4,
     }
     is_epoch = step % PER_EPOCH == 0
-    return row | ({"val/loss": 2.3 * math.exp(-1.8 * share) + 0.05, "val/accuracy": 1 - math.exp(-3 * share)} if is_epoch else {})
+    return row | (
+        {"val/loss": 2.3 * math.exp(-1.8 * share) + 0.05, "val/accuracy": 1 - math.exp(-3 * share)} if is_epoch else {}
+    )
 
 
 def append_rows(folder: Path, rows: list[dict[str, Any]]) -> None:
@@ -61,7 +75,7 @@ class LiveRun:
 
     def obey(self, command: Command) -> None:
         said, knobs = getattr(self, f"_{command.verb}")(command)
-        acknowledge(self.folder, command.id, step=self.step, said=said, knobs=knobs, lr=self.lr)
+        acknowledge(self.folder, command.id, ok=True, step=self.step, said=said, knobs=knobs, lr=self.lr)
 
     def _nudge(self, command: Command) -> tuple[list[str], dict[str, Any]]:
         op, value = command.args["changes"]["lr"]
@@ -102,7 +116,7 @@ class LiveRun:
         events = ledger.read_ledger(self.folder).events
         return next(int(event["step"]) for event in events if event.get("id") == name)
 
-    def _stop(self, command: Command) -> tuple[list[str], dict[str, Any]]:
+    def _stop(self, _: Command) -> tuple[list[str], dict[str, Any]]:
         self.status = "stopped"
         return [f"stopped at step {self.step}, its state is saved"], {}
 

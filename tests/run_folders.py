@@ -37,6 +37,9 @@ ENVIRONMENT = {
 }
 
 
+ENDED = {"finished", "failed", "interrupted", "stopped"}
+
+
 @dataclass(frozen=True)
 class Run:
     """What a test wants to say about a run; the rest has defaults. value: the best of the objective."""
@@ -65,7 +68,7 @@ def make_run(root: Path, run: Run | None = None, *, below: str | None = None) ->
     write_lines(folder / "metrics.jsonl", rows)
     plan = PLAN | {"name": run.name, "plan_id": run.id * 2, "choices": CHOICES} | dict(run.plan)
     (folder / "plan.yaml").write_text(yaml.safe_dump(plan, sort_keys=False))
-    if run.status in {"finished", "failed", "interrupted"}:
+    if run.status in ENDED:
         (folder / "result.json").write_text(json.dumps(result(run, rows)))
     return folder
 
@@ -112,7 +115,7 @@ def ledger_events(run: Run) -> list[dict[str, Any]]:
     end = {"event": run.status, "step": 40 * run.epochs}
     if run.status == "failed":
         end["reason"] = "train/loss was nan at step 123"
-    ended = [end] if run.status in {"finished", "failed", "interrupted"} else []
+    ended = [end] if run.status in ENDED else []
     return [
         {"at": (begin + timedelta(seconds=k)).isoformat(), **e} for k, e in enumerate([started, data, saved, *ended])
     ]
@@ -148,4 +151,36 @@ def result(run: Run, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "epochs": run.epochs,
         "seconds": 12.345,
         "weights_sha256": "cd" * 32,
+    }
+
+
+def make_child(root: Path, parent: Path, run: Run, *, step: int, rows: list[dict[str, Any]]) -> Path:
+    """A branch of the run in folder `parent` after `step` steps, which has these rows."""
+    folder = make_run(root, run)
+    started, *rest = [json.loads(text) for text in (folder / "ledger.jsonl").read_text().splitlines()]
+    origin = {"run": parent.name, "path": str(parent), "step": step, "line": [], "partial": False}
+    write_lines(folder / "ledger.jsonl", [started | {"parent": origin}, *rest])
+    write_lines(folder / "metrics.jsonl", rows)
+    return folder
+
+
+def add_events(folder: Path, *events: dict[str, Any]) -> None:
+    """Further lines at the end of a ledger."""
+    with (folder / "ledger.jsonl").open("a") as file:
+        file.writelines(json.dumps({"at": "2026-01-01T00:00:00+00:00", **event}) + "\n" for event in events)
+
+
+def nudged(
+    name: str, *, step: int, key: str = "lr", old: Any = 0.001, new: Any = 0.0003, **more: Any
+) -> dict[str, Any]:
+    """The event of a nudge."""
+    knobs = {key: {"old": old, "new": new}}
+    return {
+        "event": "nudged",
+        "id": name,
+        "step": step,
+        "knobs": knobs,
+        "who": "ada@laptop",
+        "why": "too noisy",
+        **more,
     }

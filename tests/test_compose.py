@@ -94,6 +94,12 @@ def test_both_names_at_once_are_refused(one: str, other: str, value: float) -> N
         job(f"{one}={value}", f"++{other}= {value}")
 
 
+def test_the_twin_of_some_networks_alone() -> None:
+    own, shared = (job("model=transformer", f"{group}.stochastic_depth=0.125") for group in ("model", "regularization"))
+    assert own == shared
+    assert own["model"]["stochastic_depth"] == own["regularization"]["stochastic_depth"] == 0.125
+
+
 @pytest.mark.parametrize("word", ["+regularization={dropout: 0.3}", "data={task: regression}", "model={a: 1}"])
 def test_a_mapping_is_no_option(word: str) -> None:
     (line,) = problems_of(word)

@@ -134,6 +134,7 @@ def test_hydra_takes_the_users_option_too(tmp_path: Path) -> None:
 
 REST_OF_TRAINER = (
     "precision: 32-true\nmax_steps: null\ncompile: false\ndeterministic: false\nthreads: 1\nlog_every_steps: 50\n"
+    "log_gradients: true\n"
 )
 
 

@@ -68,7 +68,9 @@ WRONG_VALUES = [
     "regularization.dropout=2", "regularization.label_smoothing=7", "regularization.clip_norm=0",
     "regularization.early_stopping=0.5",
     "data.subset=0", "data.task=other", "data.val_fraction=1", "trainer.threads=0", "trainer.threads=100000",
-    "trainer.precision=8", "trainer.max_steps=0", "checkpoint.keep_last=0", "model.activation=rleu",
+    "trainer.precision=8", "trainer.max_steps=0", "trainer.log_gradients=2", "checkpoint.keep_last=0",
+    "checkpoint.keep_abandoned=-1", "rescue.nan=1", "rescue.spike=1", "rescue.back_steps=0", "rescue.skip_batches=-1",
+    "rescue.lr_factor=0", "rescue.limit=0", "schedule.nudges=1", "model.activation=rleu",
     "optimizer._target_=5", "optimizer._target_=null", "model._target_=null", "schedule.floor=2",
     "schedule.warmup_steps=-1", "allow_targets=os", "allow_targets=[1]", "model.width=[3]",
 ]  # fmt: skip
@@ -243,3 +245,63 @@ def test_nesterov_needs_momentum() -> None:
     (line,) = problems_of("optimizer=sgd", "optimizer.nesterov=true", "optimizer.momentum=0")
     assert line.startswith("optimizer.nesterov=true: needs a momentum")
     assert problems_of("optimizer=nesterov") == []
+
+
+@pytest.mark.parametrize(("nudges", "wanted"), [
+    ("[{at:0.5,lr:-1}]", ["schedule.nudges[0].lr=-1: must be above 0"]),
+    ("[{at:0.5,regularization.dropout:2}]", ["schedule.nudges[0].regularization.dropout=2: must be at least 0 and below 1"]),
+    ("[{at:0.5,optimizer.lr:-1}]", ["schedule.nudges[0].lr=-1: must be above 0"]),
+    ("[{at:0.5,regularization.dropuot:0.2}]", ["schedule.nudges[0].regularization.dropuot: is no knob that can change"]),
+    ("[{at:0.5,model.width:3}]", ["schedule.nudges[0].model.width: is no knob that can change while this run trains"]),
+    ("[{at:0.5,optimizer.momentum:0.9}]", ["schedule.nudges[0].optimizer.momentum: is no knob"]),
+    ("[{at:0.5,lr:1,optimizer.lr:1}]", ["schedule.nudges[0].optimizer.lr: is the same quantity as lr"]),
+    ("[{lr:1}]", ["schedule.nudges[0].at=null: must say when"]),
+    ("[{at:1,lr:1}]", ["schedule.nudges[0].at=1: must say when: a share of training, at least 0 and below 1"]),
+    ("[{at:x,lr:1}]", ["schedule.nudges[0].at=x: must say when"]),
+    ("[{at:0.5}]", ["schedule.nudges[0]: changes nothing"]),
+    ("[3]", ["schedule.nudges[0]=3: must be a mapping"]),
+    ("[{at:0.5,lr:1},{at:0.2,lr:2}]", ["schedule.nudges=[0.5,0.2]: must stand in the order in which they take force"]),
+    ("[{at:0.5,schedule:cosin}]", ["schedule.nudges[0].schedule: is a group"]),
+    ("[{at:0.2,schedule:linear},{at:0.4,schedule.florr:1}]", ["schedule.nudges[1].schedule.florr: is no knob"]),
+    ("[{at:0.2,schedule:wsd},{at:0.4,schedule.floor:7}]", ["schedule.nudges[1].schedule.floor=7: must be at least 0"]),
+    ("[{at:0.2,lr:-1},{at:0.4,epochs:0}]", ["schedule.nudges[0].lr=-1", "schedule.nudges[1].lr=-1", "schedule.nudges[1].epochs=0"]),
+    ("[{at:0.2,regularization.clip_norm:1},{at:0.3,regularization.clip_value:1}]", ["schedule.nudges[1].regularization.clip_value"]),
+])  # fmt: skip
+def test_planned_nudges_that_cannot_be(nudges: str, wanted: list[str]) -> None:
+    found = problems_of(f"schedule.nudges={nudges}")
+    assert len(found) == len(wanted), found
+    assert all(line.startswith(start) for line, start in zip(found, wanted, strict=True)), found
+
+
+def test_planned_nudges_are_in_the_plan_and_not_among_the_schedules_keys() -> None:
+    words = "schedule.nudges=[{at:0.5,lr:3e-4,regularization.dropout:0.2},{at:0.5,schedule:linear},{at:0.6,schedule.floor:0.1}]"
+    plan = compose_and_check(words).plan
+    first, second, third = plan.nudges
+    assert (first.at, first.changes) == (0.5, {"lr": 3e-4, "regularization.dropout": 0.2})
+    assert second.changes["schedule"]["option"] == "linear"
+    assert third.changes == {"schedule.floor": 0.1}
+    assert first.step(101) == 50
+    assert "nudges" not in plan.schedule.args
+    assert plan_from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+def test_rescue_is_off_and_its_section_is_in_the_plan() -> None:
+    plan = compose_and_check().plan
+    assert (plan.rescue.nan, plan.rescue.spike) == (False, None)
+    plan = compose_and_check("rescue.nan=true", "rescue.spike=3", "checkpoint.keep_abandoned=0").plan
+    assert (plan.rescue.nan, plan.rescue.spike, plan.checkpoint.keep_abandoned) == (True, 3.0, 0)
+
+
+def test_the_plan_of_a_run_from_before_there_were_nudges_can_be_read() -> None:
+    old = compose_and_check().plan.to_dict()
+    del old["rescue"], old["schedule"]["nudges"], old["trainer"]["log_gradients"], old["checkpoint"]["keep_abandoned"]
+    plan = plan_from_dict(old)
+    assert plan.nudges == ()
+    assert not plan.rescue.nan
+
+
+def test_words_of_training_are_told_apart_from_keys() -> None:
+    assert only("resum=x").endswith("did you mean resume?")
+    assert only("wach=true").endswith("did you mean watch?")
+    assert only("brnch=true").endswith("did you mean branch?")
+    assert only("resume=x") == "resume: is a word for training, and no key of the config; hpo-run resume=... trains"

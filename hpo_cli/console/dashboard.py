@@ -24,6 +24,7 @@ _SIDE_SHARE, _LEAST_SIDE, _MOST_SIDE = 0.34, 27, 40
 _MOST_SAID = 3
 _LEAST_BODY = 6
 _BAR = 28
+_TAIL = 32  # columns for speed and time left: a bar that changes its length cannot be read
 _LIVE = ("running", "running?", "paused")
 
 
@@ -135,7 +136,7 @@ def _progress(view: View, columns: int) -> Line:
         return spread((), line(Span(f"{tail} ", "dim")), columns)
     share = min(1.0, view.step / view.total)
     percent = f" {100 * share:3.0f} % "
-    width = max(_BAR, columns - len(tail) - len(percent) - 5)
+    width = max(_BAR, columns - (_TAIL if view.is_live else 0) - len(percent) - 3)
     full = round(share * width)
     colour = STATUS.get(view.status, "")
     bar = line(" ", Span("━" * full, colour), Span("╌" * (width - full), "dim"), percent)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from hpo_cli.console.figures import figure
@@ -14,7 +15,7 @@ from hpo_cli.record.contents import count, mapping, text
 from hpo_cli.record.line import force_step, living_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from hpo_cli.console.output import Line
     from hpo_cli.record.ledger import Event
@@ -64,10 +65,32 @@ def happenings(events: Iterable[Event]) -> tuple[Happening, ...]:
     return tuple(found)
 
 
-def flags(found: Iterable[Happening], *, xs: dict[int, float] | None = None) -> tuple[Flag, ...]:
-    """The marks on an x axis. xs: where the steps lie there, when they are not the axis themselves."""
-    places = [(one, float(one.step) if xs is None else xs.get(one.step)) for one in found]
+def renumbered(found: Iterable[Happening]) -> tuple[Happening, ...]:
+    """Those of several runs as one list, each kind counted from one."""
+    counts: Counter[str] = Counter()
+    lines = []
+    for one in found:
+        counts[one.label[0]] += 1
+        lines.append(replace(one, label=f"{one.label[0]}{counts[one.label[0]]}"))
+    return tuple(lines)
+
+
+def flags(found: Iterable[Happening], *, xs: Callable[[int], float | None] | None = None) -> tuple[Flag, ...]:
+    """The marks on an x axis. xs: where a step lies there, when steps are not the axis themselves."""
+    places = [(one, float(one.step) if xs is None else xs(one.step)) for one in found]
     return tuple(Flag(x, one.label, one.style) for one, x in places if x is not None)
+
+
+def between(known: Sequence[tuple[int, float]], step: int) -> float | None:
+    """The place of a step on another axis, by (step, place) pairs in order; None outside of them.
+
+    >>> between([(40, 1), (80, 2)], 60), between([(40, 1), (80, 2)], 100)
+    (1.5, None)
+    """
+    for (low, start), (high, end) in pairwise(known):
+        if low <= step <= high:
+            return start + (end - start) * (step - low) / max(1, high - low)
+    return float(known[0][1]) if known and step == known[0][0] else None
 
 
 def legend(found: Sequence[Happening], *, rows: int, columns: int) -> list[Line]:
@@ -144,7 +167,7 @@ def value_of(value: object) -> str:
     if isinstance(value, dict):
         return str(value.get("option") or value.get("_target_") or "...")
     if isinstance(value, list):
-        return "[" + ", ".join(value_of(item) for item in value) + "]"
+        return "[" + ",".join(value_of(item) for item in value) + "]"
     return "off" if value is None else shorten(figure(value), _LONGEST_VALUE)
 
 

@@ -59,11 +59,26 @@ def beside(left: Sequence[Line], right: Sequence[Line], *, at: int) -> list[Line
 
 def wrapped(one: Line, columns: int, *, most: int) -> list[Line]:
     """The line broken between words into at most `most` lines; what is left over is cut from the last."""
-    words = [Span(word, span.style) for span in one for word in span.text.split(" ")]
-    lines: list[list[Span]] = [[]]
-    for word in words:
-        width = columns_of(lines[-1])
-        if lines[-1] and width + 1 + cells(word.text) > columns - 1 and len(lines) < most:
-            lines.append([Span(" ")])
-        lines[-1] += [Span(" "), word] if lines[-1] else [word]
-    return [cut(tuple(words), columns) for words in lines if words]
+    letters = [Span(letter, span.style) for span in one for letter in span.text]
+    lines: list[Line] = []
+    while letters:
+        end = len(letters) if len(lines) == most - 1 else _break(letters, columns)
+        lines.append(cut(tuple(letters[:end]), columns))
+        letters = letters[end:]
+        if letters and letters[0].text == " ":
+            letters[0] = Span(" ")
+    return lines
+
+
+def _break(letters: Sequence[Span], columns: int) -> int:
+    """How many letters the next line takes: up to the last space that fits, or all that fit."""
+    if columns_of(letters) <= columns:
+        return len(letters)
+    width, space = 0, 0
+    for index, letter in enumerate(letters):
+        width += cells(letter.text)
+        if width > columns:
+            return space or index
+        if letter.text == " " and index:
+            space = index
+    return len(letters)

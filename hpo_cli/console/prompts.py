@@ -53,25 +53,27 @@ class _Key:
     verb: str
     label: str
     asks: str = ""
+    hint: str = ""
 
 
 _COMMANDS = {
-    "n": _Key("nudge", "nudge", "nudge (lr/=3 regularization.dropout=0.2): "),
+    "n": _Key("nudge", "nudge", "nudge", "such as  lr/=3  or  lr=3e-4 model.dropout=0.2"),
     "p": _Key("pause", "pause"),
-    "t": _Key("checkpoint", "tag", "tag this state as (a name, or empty): "),
-    "r": _Key("rollback", "roll back", "roll back to (step=N, epoch=N, tag=NAME, best, -500): "),
+    "t": _Key("checkpoint", "tag", "save this state as", "a name, or nothing"),
+    "r": _Key("rollback", "roll back", "roll back to", "step=N  epoch=N  tag=NAME  best  -500"),
     "s": _Key("stop", "stop"),
 }
 _VIEW = (("+/-", "zoom"), ("?", "help"), ("q", "quit"))
+_KEY = "bold bright_cyan"
 LONGEST_TYPED = 200
 
 HELP = (
-    ("n", "change hot knobs: lr=3e-4, lr/=3, lr*=0.9, epochs+=20, schedule=cosine; several with spaces between"),
+    ("n", "change hot knobs: lr=3e-4  lr/=3  epochs+=20  schedule=cosine ..."),
     ("p", "pause training between two steps; p again lets it go on"),
     ("t", "save the state now and keep it, under a name if you give one"),
     ("r", "go back to step=1200, epoch=3, tag=good, best, or 500 steps: -500"),
     ("s", "save the state and end the run well; hpo-run resume=ID goes on from there"),
-    ("+ -", "show the newest half, quarter, ... of the curves, and more of them again"),
+    ("+ -", "look at the newest half, quarter, ... of the curves, or at more of them"),
     ("q", "leave; training goes on"),
 )
 
@@ -153,9 +155,9 @@ def success(text: str) -> Line:
 def said(prompt: Prompt) -> Line:
     """The line above the keys: the question, what was typed, or the news."""
     if prompt.mode == "typing":
-        asks = next(key.asks for key in _COMMANDS.values() if key.verb == prompt.verb)
-        news = [Span("  "), *prompt.news] if prompt.news else []
-        return line(" ", Span(asks, "bold"), prompt.typed, Span("▏", "bold"), *news)
+        asks = _key_of(prompt.verb).asks
+        news = [Span("   "), *prompt.news] if prompt.news else []
+        return line(" ", Span(f"{asks}  ", "bold"), prompt.typed, Span("▏", "bold"), *news)
     if prompt.mode == "asking" and prompt.intent:
         return line(" ", Span(f"{prompt.intent.says} ? ", "bold"), Span("(y/n)", "bold yellow"))
     return line(" ", *prompt.news) if prompt.news else ()
@@ -164,7 +166,8 @@ def said(prompt: Prompt) -> Line:
 def keys(prompt: Prompt, *, paused: str = "", live: bool = True) -> Line:
     """The last line: which keys do what now. paused: the word for `p`, when it is another."""
     if prompt.mode == "typing":
-        return _row({"enter": "shows what it will do", "esc": "leaves it"})
+        hint = _key_of(prompt.verb).hint
+        return (*_row({"enter": "go on", "esc": "leave it"}), Span(f" {hint}", "dim"))
     if prompt.mode == "asking":
         return _row({"y": "yes, send it", "n": "no"})
     if prompt.mode == "help":
@@ -176,12 +179,16 @@ def keys(prompt: Prompt, *, paused: str = "", live: bool = True) -> Line:
 def help_page() -> list[Line]:
     """What each key does."""
     rows = [line("  ", Span(f"{key:<5}", "bold"), what) for key, what in HELP]
-    note = "Marks: n nudge, r rollback, b branch, t tag, w warning. What a rollback undid is pale."
+    note = "Marks: n nudge, r rollback, b branch, t tag, w warning; pale: undone"
     return [line(Span(" keys", "bold")), *rows, line(), line(Span(f"  {note}", "dim"))]
+
+
+def _key_of(verb: str) -> _Key:
+    return next(key for key in _COMMANDS.values() if key.verb == verb)
 
 
 def _row(of: Mapping[str, str], *, style: str = "") -> Line:
     spans: list[Span] = []
     for key, what in of.items():
-        spans += [Span(f" {key} ", f"{style} bold reverse".strip()), Span(f" {what}  ", style)]
+        spans += [Span(f" {key}", style or _KEY), Span(f" {what} ", style)]
     return tuple(spans)

@@ -137,10 +137,11 @@ class TrainingLoop:
         return self.train_source.num_samples
 
     def begin(self) -> None:
-        """Announce the start."""
+        """Announce the start, and do what is due before the first step: it may be what makes a finished run go on."""
         self.system.train()
         self._settle()
         self.reporter.started(self.horizon, self.position)
+        self._steering.attend(self)
 
     def advance(self, num_steps: int, stop: StopFlag) -> None:
         """Take up to `num_steps` steps; validate at each epoch's end. Raises StoppedError once asked to stop."""
@@ -178,7 +179,9 @@ class TrainingLoop:
         settings, position, horizon = self.system.settings, self.position, self.horizon
         if self._batches is None or self._batch_size != settings.batch_size:
             self._batch_size = settings.batch_size
-            self._batches = self.train_source.batches(position.epoch, start=position.sample, batch_size=self._batch_size)
+            self._batches = self.train_source.batches(
+                position.epoch, start=position.sample, batch_size=self._batch_size
+            )
             if position.sample == 0:
                 self.system.reset_carried()
         begin = position.sample
@@ -341,9 +344,7 @@ class TrainingLoop:
         """Write a checkpoint of this step boundary."""
         self._collect()
         position, line = self.position, self._steering.line
-        self._recorder.checkpoint(
-            self.state(), step=position.step, epoch=position.epoch, line=line, tag=tag, keep=keep
-        )
+        self._recorder.checkpoint(self.state(), step=position.step, epoch=position.epoch, line=line, tag=tag, keep=keep)
         self._checkpoint_at = self._next_checkpoint()
 
     def state(self) -> dict[str, Any]:

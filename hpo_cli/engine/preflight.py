@@ -17,12 +17,15 @@ from hpo_cli.components.dropout import StochasticDepth
 from hpo_cli.components.metrics import metric_names
 from hpo_cli.components.mixing import check_mixing
 from hpo_cli.engine.batches import Shard
-from hpo_cli.engine.knobs import DROPOUT
+from hpo_cli.engine.knobs import DROPOUT, knobs_of
 from hpo_cli.engine.moving import described, schedule_of
 from hpo_cli.engine.progress import Horizon, Position
 from hpo_cli.engine.system import Settings, System
 from hpo_cli.errors import ConfigError, Problem, UserError, did_you_mean
-from hpo_cli.plan import RunPlan
+from hpo_cli.plan import RunPlan, make_plan
+from hpo_cli.steer.hot import knob_of
+from hpo_cli.steer.planned import changed, moved
+from hpo_cli.steer.settings import Setting
 
 SMALL_STEP_FLOPS = 200e6
 """Below this, a second CPU thread costs more than it brings."""
@@ -60,9 +63,23 @@ def check_fit(plan: RunPlan, system: System, splits: Splits) -> None:
         *_objective_problems(plan, system),
         *_mixing_problems(plan, system),
         *_feature_problems(plan, system),
-    ]
+    ] or list(_nudge_problems(plan, system, splits))
     if problems:
         raise ConfigError.of(problems)
+
+
+def _nudge_problems(plan: RunPlan, system: System, splits: Splits) -> Iterator[Problem]:
+    """Planned nudges that this run could not take when their time comes, each on top of the one before."""
+    setting, knobs = Setting(dict(plan.config), dict(plan.choices)), knobs_of(system)
+    for index, nudge in enumerate(plan.nudges):
+        place = f"schedule.nudges[{index}]"
+        setting = changed(setting, nudge.changes, place=place)
+        for key in (key for key in nudge.changes if knob_of(key) not in knobs):
+            yield Problem(f"{place}.{key}", "this run has no place for it, so it would change nothing", "leave it out")
+        try:
+            check_change(make_plan(setting.config, choices=setting.choices), system, splits=splits, position=Position())
+        except ConfigError as error:
+            yield from moved(error.problems, place)
 
 
 def check_change(plan: RunPlan, system: System, *, splits: Splits, position: Position) -> None:

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from hpo_cli.engine import checkpoints
 from hpo_cli.engine.background import Background
-from hpo_cli.engine.memory import available_bytes
 from hpo_cli.engine.loggers import Mirror
+from hpo_cli.engine.memory import available_bytes
 from hpo_cli.engine.patience import Patience, append, is_full
 from hpo_cli.errors import UserError
 from hpo_cli.plan import CheckpointPlan
@@ -85,7 +85,7 @@ class FolderRecorder:
         if self._mirror is not None or any(name.startswith("val/") for name in row):
             self.flush()
         if self._mirror is not None:
-            self._mirror(row)
+            self._copy(self._mirror, row)
 
     def flush(self) -> None:
         """Return when the rows so far can be read in their file."""
@@ -127,7 +127,7 @@ class FolderRecorder:
         name = self._kept_name(step, tag) if kept else checkpoints.last_name(step)
         self.flush()
         if self._mirror is not None:
-            self._mirror.save()
+            self._patience.run(self._mirror.save, where=self._folder)
         self._writing.join()
         fields = {
             "epoch": epoch,
@@ -184,6 +184,14 @@ class FolderRecorder:
     def _open(self, after: int | None) -> MetricsWriter:
         path = self._folder / METRICS
         return self._patience.run(partial(MetricsWriter, path, after=after), where=path)
+
+    def _copy(self, mirror: Mirror, row: Row) -> None:
+        try:
+            mirror(row)
+        except OSError as error:  # the loggers have the row in memory
+            if not is_full(error):
+                raise
+            self._patience.run(mirror.save, where=self._folder)
 
     def _sizes(self) -> dict[str, int]:
         return {"ledger": (self._folder / LEDGER).stat().st_size, "metrics": self._metrics.size}

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 
 from hpo_cli.engine import checkpoints
+from hpo_cli.engine.orders import LostError
 from hpo_cli.engine.patience import append
 from hpo_cli.engine.progress import Outcome
 from hpo_cli.engine.ranks import started_ranks
-from hpo_cli.engine.steering import LostError
 from hpo_cli.engine.stop import StoppedError
 from hpo_cli.engine.train import Training
 from hpo_cli.errors import RunFailedError, UserError

@@ -22,13 +22,14 @@ from hpo_cli.engine.lightning import MisconfigurationException, pl
 from hpo_cli.engine.loggers import check_logger, make_logger, mirror
 from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.module import LightningRun, Stretches
+from hpo_cli.engine.orders import Check, Surroundings
+from hpo_cli.engine.patience import Patience
 from hpo_cli.engine.preflight import check_fit, choose_threads
 from hpo_cli.engine.progress import Outcome, Reporter
-from hpo_cli.engine.patience import Patience
 from hpo_cli.engine.ranks import LocalRanks, Ranks
 from hpo_cli.engine.recorder import FolderRecorder, NullRecorder
 from hpo_cli.engine.states import system_state
-from hpo_cli.engine.steering import Check, FolderSteering, Surroundings
+from hpo_cli.engine.steering import FolderSteering
 from hpo_cli.engine.step import Stepper
 from hpo_cli.engine.stop import StopFlag
 from hpo_cli.engine.system import System
@@ -97,6 +98,11 @@ class Training:
     @property
     def started_from(self) -> str:
         """Which weights training starts from, in words; empty for fresh ones."""
+        course = self.course
+        if course.state is not None:
+            return f"step {course.step:,} ({course.file})"
+        if course.parent is not None:
+            return f"step {course.step:,} of {course.parent.get('run')}"
         return self.system.started_from
 
     def record_data(self, folder: Path) -> None:
@@ -104,9 +110,7 @@ class Training:
         said = {"started_from": self.started_from} if self.started_from else {}
         ledger.append(folder, "data", step=0, class_counts=self.splits.spec.class_counts, **self.summary, **said)
 
-    def run(
-        self, folder: Path, *, ranks: Ranks | None = None, is_lost: Callable[[], bool] = lambda: False
-    ) -> None:
+    def run(self, folder: Path, *, ranks: Ranks | None = None, is_lost: Callable[[], bool] = lambda: False) -> None:
         """Train to the end, writing to `folder`. ranks: this process's place when there are several.
 
         is_lost: whether another process has taken the run over. Raises RunFailedError for a bad loss, StoppedError
@@ -128,7 +132,7 @@ class Training:
             self._recorder.close()
         finally:
             if self._steering is not None and (ranks is None or ranks.rank == 0):
-                self._steering.close(self._module.loop)
+                self._steering.decisions.close(self._module.loop)
 
     @property
     def early_stop(self) -> dict[str, str]:
@@ -141,12 +145,12 @@ class Training:
     @property
     def ended(self) -> dict[str, str] | None:
         """Who ended the run by a command, and why; None when nobody did."""
-        return self._steering.ended if self._steering is not None else None
+        return self._steering.decisions.ended if self._steering is not None else None
 
     @property
     def is_paused(self) -> bool:
         """Whether the run waits for somebody to let it go on."""
-        return self._steering is not None and self._steering.paused
+        return self._steering is not None and self._steering.decisions.paused
 
     def speed(self) -> float:
         """Steps a second since it was asked last; 0 the first time and after a rollback."""

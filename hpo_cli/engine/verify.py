@@ -12,7 +12,13 @@ from typing import Protocol
 from hpo_cli.engine.checkpoints import weights_sha256
 from hpo_cli.engine.verify_attempt import Action, Ended, Kill, adopting_orphans, attempt, import_learnt, learn_imports
 from hpo_cli.engine.verify_compare import differences, newest_state, validated_steps
-from hpo_cli.engine.verify_moments import MOMENTS, NUDGE_MOMENTS, Moment, before_training
+from hpo_cli.engine.verify_moments import (
+    MOMENTS,
+    NUDGE_MOMENTS,
+    Moment,
+    before_training,
+    look_for_commands_at_every_step,
+)
 from hpo_cli.errors import RunFailedError, UserError
 from hpo_cli.record.atomic import write_json
 from hpo_cli.record.folder import METRICS
@@ -61,7 +67,7 @@ class Order:
 class Verdict:
     """What came out. differs: one line each, nothing when the runs are the same to the last bit.
 
-    kills: how often a run was killed, by moment.   resumed_from: steps.   from_start: kills before a checkpoint.
+    kills: how often a run was killed, by moment.   resumed_from: steps.   from_start: resumes without any checkpoint.
     """
 
     steps: int = 0
@@ -152,9 +158,11 @@ class _Verification:
         kills = self._planned(names)
         while True:
             kill = kills.pop(0) if kills else None
+            resumed = _has_begun(folder)
             ended = self._attempt(folder, self._action(folder), kill=kill)
+            self._note(ended, resumed=resumed)
             if kill is not None and ended.killed:
-                self._note(kill, ended, folder)
+                self._tell(kill, ended, resumed=resumed)
                 continue
             if ended.exit_code:
                 verdict.differs = [f"exit code {ended.exit_code}: {_last_line(folder)}; see {_output(folder)}"]
@@ -183,23 +191,26 @@ class _Verification:
         commands = {folder / "control" / "inbox" / f"{name}.json": text for name, text in self._order.commands.items()}
 
         def steered() -> int:
-            if commands and not _has_begun(folder):
+            if commands:
+                look_for_commands_at_every_step()
+            if not _has_begun(folder):
                 before_training(lambda: _send(commands))
             return action()
 
         return attempt(steered, output=_output(folder), kill=kill)
 
-    def _note(self, kill: Kill, ended: Ended, folder: Path) -> None:
-        verdict = self._verdict
-        verdict.kills[kill.name] += 1
-        saved = sorted((folder / "checkpoints").glob("step-*.pt"))
-        if saved:
-            verdict.resumed_from.append(int(saved[-1].stem.partition("-")[2]))
-        else:
-            verdict.from_start += 1
+    def _note(self, ended: Ended, *, resumed: bool) -> None:
+        """Where an attempt went on from: a step, or the start where there was no checkpoint yet."""
+        if resumed and ended.start > 0:
+            self._verdict.resumed_from.append(ended.start)
+        elif resumed and ended.start == 0:
+            self._verdict.from_start += 1
+
+    def _tell(self, kill: Kill, ended: Ended, *, resumed: bool) -> None:
+        self._verdict.kills[kill.name] += 1
         at = f"at step {ended.step}" if ended.step >= 0 else "before its first step"
-        onward = f"resuming from {verdict.resumed_from[-1]}" if saved else "resuming from the start"
-        self._say(f"kill {verdict.num_kills}/{self._order.kills} {at} ({kill.name}), {onward}")
+        after = f" after resuming from {ended.start}" if resumed and ended.start >= 0 else ""
+        self._say(f"kill {self._verdict.num_kills}/{self._order.kills} {at} ({kill.name}){after}")
 
     def _blame(self) -> None:
         """Train straight once more, to see whether the run repeats itself at all."""

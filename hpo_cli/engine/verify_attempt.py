@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from hpo_cli.engine.verify_moments import Board, Moment, arm, report_steps
+from hpo_cli.engine.verify_ranks import fork_ranks
 from hpo_cli.errors import RunFailedError
 
 Action = Callable[[], int]
@@ -108,9 +109,9 @@ def learn_imports(action: Action, listing: Path) -> Action:
 
 
 def import_learnt(listing: Path) -> None:
-    """Import what an action needed, so that later forks have it; torch's compilers, which start threads, stay out."""
+    """Import what an action needed, so that later forks have it; compilers, which start threads, stay out."""
     for name in listing.read_text(encoding="utf-8").splitlines():
-        if name not in sys.modules and not name.startswith(("torch.", "triton", "__")):
+        if name not in sys.modules and not name.startswith(("torch._inductor", "triton", "__")):
             with warnings.catch_warnings(), suppress(Exception):  # a fork without it imports it for itself
                 warnings.simplefilter("ignore")
                 importlib.import_module(name)
@@ -122,6 +123,8 @@ def _child(action: Action, output: Path, kill: Kill | None, board: Board) -> Non
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)
     _forget_common_randomness()
+    fork_ranks()
+    board.own()
     report_steps(board)
     if kill is not None and kill.moment is not None:
         arm(kill.moment, board=board, at_step=kill.at_step)

@@ -20,8 +20,8 @@ from hpo_cli.record.metrics import read_metrics
 TIMELESS = ("seconds",)
 """Keys of result.json that no two runs have in common."""
 
-PLACELESS = ("recorded_bytes",)
-"""Keys of a state that say how far its own folder was written."""
+PLACELESS = ("recorded_bytes", "line")
+"""Keys of a state that belong to its own folder: how far it was written, the random ids of its nudges."""
 
 
 def differences(straight: Path, killed: Path) -> Iterator[str]:

@@ -27,13 +27,25 @@ class Board:
         self._cells = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("d")
         self.clear()
 
+    def own(self) -> None:
+        """From now on this process alone, and none that it starts, notes its steps."""
+        self._owner = os.getpid()
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this is the process that owns it."""
+        return os.getpid() == self._owner
+
     def clear(self) -> None:
         """Forget the run before."""
+        self._owner = 0
         self._cells[0] = self._cells[1] = -1.0
         self._cells[2] = self._cells[3] = 0.0
 
     def note(self, step: int) -> None:
         """The run has done `step` optimizer steps."""
+        if not self.is_own:  # a loader's worker, or another process of the run
+            return
         now = time.monotonic()
         if self._cells[0] < 0:
             self._cells[0], self._cells[2] = step, now
@@ -65,7 +77,7 @@ class Trigger:
     @property
     def due(self) -> bool:
         """Whether the run is there."""
-        return self.board.step >= self.at_step
+        return self.board.is_own and self.board.step >= self.at_step
 
     def pull(self) -> None:
         """Die, when it is time: no handler runs, no buffer is written."""
@@ -227,6 +239,11 @@ def before_training(action: Callable[[], None]) -> None:
         return begin
 
     _wrap(f"{_LOOP}.begin", acting)
+
+
+def look_for_commands_at_every_step() -> None:
+    """Make this process read its run's inbox between any two steps: a command that lies there is read at step 0."""
+    importlib.import_module("hpo_cli.engine.steering").POLL_SECONDS = 0.0  # type: ignore[attr-defined]
 
 
 def _wrap(place: str, wrapper: Callable[[Call], Call]) -> None:

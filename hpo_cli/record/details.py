@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hpo_cli.record import folder, ledger
 from hpo_cli.record.contents import DamagedError, Values, mapping, read_file, read_plan, text, words
+from hpo_cli.record.line import Line, living_line
 from hpo_cli.record.metrics import best_of_each, read_metrics
 from hpo_cli.record.reading import RunRecord, read_run
 
@@ -21,14 +22,17 @@ _PROGRAM = "hpo-run"
 
 @dataclass(frozen=True, kw_only=True)
 class RunDetails:
-    """A run's record, its replayed ledger and what else lies in the folder.
+    """A run's record, its ledger, replayed, and what else lies in the folder.
 
-    set_aside: ledger lines that are none; plan: None where it cannot be read; best: each metric's best, by the
-    result or else by the rows; error: the last lines of error.txt; command: the words that made the run.
+    events: all of the ledger; line: what of them is in force; set_aside: ledger lines that are none; plan: None where
+    it cannot be read; best: each metric's best, by the result or else by the rows; error: the last lines of
+    error.txt; command: the words that made the run.
     """
 
     record: RunRecord
     state: ledger.State
+    events: tuple[ledger.Event, ...]
+    line: Line
     set_aside: tuple[str, ...]
     plan: Values | None
     best: Values
@@ -46,6 +50,8 @@ def read_details(path: Path) -> RunDetails:
     return RunDetails(
         record=record,
         state=state,
+        events=events.events,
+        line=living_line(events.events),
         set_aside=events.set_aside,
         plan=_plan(path),
         best={name: row for name, row in (record.best or _best(record)).items() if _is_measured(name)},

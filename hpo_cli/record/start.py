@@ -19,10 +19,7 @@ from hpo_cli.errors import ConfigError, RunFailedError
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
 from hpo_cli.record.atomic import write_text
-from hpo_cli.record.folder import CHECKPOINTS, HYDRA, PLAN, create_run_folder
-
-START = f"{CHECKPOINTS}/start.pt"
-"""The first state of a branch, in its own folder."""
+from hpo_cli.record.folder import CHECKPOINTS, HYDRA, PLAN, START, create_run_folder
 
 PACKAGES = ("hpo-run", "torch", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "scikit-learn")
 

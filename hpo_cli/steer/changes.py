@@ -131,4 +131,5 @@ def _cold_word(key: str, old: Any, change: Change) -> str:
 def _near(key: str, config: Config) -> str:
     known = hot_keys(config)
     ends = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
-    return f"did you mean {ends[0]}?" if ends else did_you_mean(key, known)
+    of_end = f"did you mean {ends[0]}?" if ends else ""
+    return did_you_mean(key, known) or of_end if "." in key else of_end or did_you_mean(key, known)

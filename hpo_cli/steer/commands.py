@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-import secrets
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from hpo_cli.record.atomic import write_json
 from hpo_cli.record.contents import DamagedError, read_file
 from hpo_cli.record.ledger import now
 from hpo_cli.steer.inbox import ACKS, CONTROL, ENDING, INBOX, Found, Inbox, Reject, read_inbox
-from hpo_cli.steer.shapes import ID, Command, NoCommandError, command_from
+from hpo_cli.steer.shapes import ID, Command, NoCommandError, command_from, new_id
 
 __all__ = [
     "Command", "Found", "Inbox", "Reject", "acknowledge", "read_inbox", "send", "wait_for_ack", "who_am_i", "withdraw",
@@ -33,7 +32,7 @@ def send(folder: Path | str, verb: str, args: Mapping[str, Any], *, who: str | N
 
     who: default this user on this machine. Raises UserError where the folder cannot be written or the command is none.
     """
-    name = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+    name = new_id()
     command = {
         "id": name,
         "verb": verb,

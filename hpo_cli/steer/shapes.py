@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import secrets
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +36,11 @@ class Command:
 
 class NoCommandError(Exception):
     """What was read is no command; the text says why."""
+
+
+def new_id() -> str:
+    """An id for a command or an event; later ones sort behind earlier ones."""
+    return f"{time.time_ns():020d}-{secrets.token_hex(4)}"
 
 
 def command_from(value: object, *, id: str) -> Command:  # noqa: A002 - what it is called in the file

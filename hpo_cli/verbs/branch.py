@@ -19,13 +19,12 @@ from hpo_cli.steer.targets import TARGET_HELP
 from hpo_cli.verbs.arguments import OUTPUTS_VARIABLE, RUN_HELP, Parser, reading_parser
 from hpo_cli.verbs.children import Birth, Parent, make_child, past, read_parent, train_child
 from hpo_cli.verbs.composing import composed
-from hpo_cli.verbs.inheriting import Inheritance, absolute, key_of
+from hpo_cli.verbs.inheriting import absolute, key_of
 from hpo_cli.verbs.trusting import add_allow
 
 if TYPE_CHECKING:
     from hpo_cli.engine.checkpoints import State
     from hpo_cli.plan import RunPlan
-    from hpo_cli.steer.targets import Goal
 
 ABOUT = "A child of a run: it begins with its parent's state at one of its steps, and may have other settings."
 
@@ -77,8 +76,10 @@ def read_overrides(parser: Parser, argv: Sequence[str]) -> tuple[argparse.Namesp
         parser.read([args.run, *(word for word in rest if word.startswith("-"))])
     if strange := [word for word in words if "=" not in word and word[0] != "~"]:
         parser.error(f"{strange[0]}: not an override; write key=value")
-    given = {key_of(word) for word in words}
-    if args.outputs != (os.environ.get(OUTPUTS_VARIABLE) or "outputs") and "outputs" not in given:
+    given = [word.partition("=")[2] for word in words if key_of(word) == "outputs"]
+    if given:
+        args.outputs = given[-1]
+    elif args.outputs != (os.environ.get(OUTPUTS_VARIABLE) or "outputs"):
         words.append(f"outputs={args.outputs}")
     return args, words
 
@@ -88,7 +89,7 @@ def branch(parent: Parent, wish: Wish) -> Path:
     goal = parent.goal(wish.at)
     heir = parent.heir(goal, [absolute(word, parent.setting_at(goal)) for word in wish.overrides])
     found = composed(heir.words)
-    _say(parent, goal, heir)
+    write([line(Span("note  ", "yellow"), said) for said in heir.dropped])
     state = past(parent, goal)
     check_length(parent, found.plan, state)
     if wish.overrides:
@@ -103,16 +104,11 @@ def check_length(parent: Parent, plan: RunPlan, state: State) -> None:
     """Raise UserError when a run of `plan` has nothing left to train from `state`."""
     step, epoch = state["position"]["step"], state["position"]["epoch"]
     if epoch >= plan.epochs:
-        done = f"has done {epoch} epochs there, and the child would have epochs={plan.epochs}"
-        fix = f"give epochs={epoch + 5}, or leave it earlier: --at epoch={max(0, plan.epochs // 2)}"
+        why = f"{epoch} epochs are done there, and it has epochs={plan.epochs}"
+        fix = f"leave it earlier (--at epoch={max(0, plan.epochs // 2)}), or branch with epochs={epoch + 5}"
     elif plan.trainer.max_steps is not None and step >= plan.trainer.max_steps:
-        done = f"is at step {step} there, and the child would have trainer.max_steps={plan.trainer.max_steps}"
-        fix = f"give trainer.max_steps={2 * step}, or leave it earlier with --at"
+        why = f"it is at step {step} there, and has trainer.max_steps={plan.trainer.max_steps}"
+        fix = f"leave it earlier (--at step={step // 2}), or branch with trainer.max_steps={2 * step}"
     else:
         return
-    raise UserError(f"{parent.folder.name}: {done}, so nothing is left to train; {fix}")
-
-
-def _say(parent: Parent, goal: Goal, heir: Inheritance) -> None:
-    write([line(Span("from  ", "dim"), f"{parent.folder.name}, step {goal.step}")])
-    write([line(Span("note  ", "yellow"), said) for said in heir.dropped])
+    raise UserError(f"{parent.folder.name}: nothing is left to train: {why}; {fix}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,21 +15,20 @@ from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
 from hpo_cli.record.contents import Values, count, mapping
 from hpo_cli.record.folder import METRICS
+from hpo_cli.record.lease_file import read_lease
 from hpo_cli.record.line import Line, force_step, living_line
 from hpo_cli.record.metrics import read_metrics
 from hpo_cli.record.reading import RunRecord, read_run
 from hpo_cli.steer.changes import Setting, settled
+from hpo_cli.steer.commands import who_am_i
 from hpo_cli.steer.targets import Goal, parse_target, resolve_target
 from hpo_cli.validate import plan_from_config
-from hpo_cli.verbs.inheriting import Inheritance, inherit, nudge_words, own_words
+from hpo_cli.verbs.inheriting import Inheritance, inherit, nudge_words, own_words, typed
 from hpo_cli.verbs.trusting import trusted_plan
 
 if TYPE_CHECKING:
     from hpo_cli.engine.checkpoints import State
     from hpo_cli.verbs.composing import Composed
-
-LIVE = ("running", "running?", "paused", "full")
-"""Statuses of runs that a process may still be training."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class Parent:
     @property
     def is_live(self) -> bool:
         """Whether a process may be training it."""
-        return self.record.status in LIVE
+        lease = read_lease(self.folder)
+        return self.record.status == "running" if lease is None else lease.standing in ("alive", "unknown")
 
     @property
     def start_step(self) -> int:
@@ -99,7 +100,15 @@ class Parent:
     def heir(self, goal: Goal, overrides: Sequence[str]) -> Inheritance:
         """The words of a child that leaves it there."""
         begun = Setting(dict(self.plan.config), dict(self.plan.choices))
-        return inherit(own_words(self.started), nudge_words(begun, self.setting_at(goal)), overrides)
+        words = nudge_words(begun, self.setting_at(goal))
+        return inherit(own_words(self.started), [*words, *self._unspent(goal)], overrides)
+
+    def _unspent(self, goal: Goal) -> list[str]:
+        """The planned nudges that are still to come, as a word; none where nothing planned has taken force."""
+        done = {event.get("scheduled") for event in self.line.chain if event["id"] in goal.line_ids}
+        planned = self.plan.config["schedule"].get("nudges") or []
+        left = [nudge for index, nudge in enumerate(planned) if f"planned-{index}" not in done]
+        return [] if left == list(planned) else [f"schedule.nudges={typed(left)}"]
 
 
 def read_parent(folder: Path, *, allow: Sequence[str] = ()) -> Parent:
@@ -163,14 +172,14 @@ def make_child(found: Composed, birth: Birth) -> Path:
     )
 
 
-def schedule_event(folder: Path, *, step: int, do: str, due: Mapping[str, int], **fields: Any) -> str:
-    """Note in a run's ledger what is to happen at a later step boundary; its id.
+def put_off(folder: Path, *, step: int, due: Mapping[str, int], do: str, **fields: Any) -> None:
+    """Note in a run's ledger what is to happen at a later step boundary.
 
-    do: nudge or stop.   fields: changes, who, why.
+    do: nudge or stop.   fields: changes of a nudge; who, default this user; why.
     """
-    name = secrets.token_hex(8)
-    ledger.append(folder, "scheduled", step=step, id=name, due=dict(due), do=do, **fields)
-    return name
+    name = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+    said = {"changes": {}, "who": who_am_i(), "why": "", **fields}
+    ledger.append(folder, "scheduled", step=step, id=name, due=dict(due), do=do, **said)
 
 
 def train_child(folder: Path) -> int:

@@ -9,19 +9,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from hpo_cli.errors import ConfigError, UserError
+from hpo_cli.errors import UserError
 from hpo_cli.options import GROUPS, list_options
 from hpo_cli.record.contents import Values, text, words
 from hpo_cli.steer.changes import Setting, has, hot_keys, revised, value_of
 from hpo_cli.steer.hot import canonical, schedule_key, term_of
+from hpo_cli.steer.words import split_word
 from hpo_cli.verbs.composing import ComposeWords
 
 OF_ONE_RUN = ("hydra.run.dir", "resume", "branch", "watch")
 """Keys that a child does not inherit."""
 
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
-_RELATIVE = re.compile(r"(?P<key>[\w.]+)(?P<op>[*/+-]=)(?P<value>.*)")
-_WHOLE = re.compile(r"[+-]?\d+")
+_RELATIVE = re.compile(r"[\w.]+[*/+-]=")
 _TAKEN = ("null", "true", "false", "nan", "inf", "none")
 
 
@@ -101,15 +101,13 @@ def _shared(group: str) -> tuple[str, ...]:
 
 def absolute(word: str, setting: Setting) -> str:
     """`lr/=3` as `lr=0.0001`, by what the config has; other words as they are. Raises ConfigError."""
-    found = _RELATIVE.fullmatch(word)
-    if found is None:
+    if not _RELATIVE.match(word):
         return word
-    key, op, given = found["key"], found["op"], found["value"]
-    try:
-        number = int(given) if _WHOLE.fullmatch(given) else float(given)
-    except ValueError:
-        raise ConfigError(key, given, rule=f"{op} needs a number", fix=f"write {key}=...") from None
-    return f"{key}={typed(value_of(*revised(*setting, {key: [op, number]}), key))}"
+    from hpo_cli.compose import parsed_value
+
+    key, op, given = split_word(word)
+    changed = revised(*setting, {key: [op, parsed_value(key, given)]})
+    return f"{key}={typed(value_of(*changed, key))}"
 
 
 def key_of(word: str) -> str:

@@ -11,7 +11,6 @@ from hpo_cli.options import list_options
 from hpo_cli.record.ledger import fold, read_ledger
 from hpo_cli.steer.changes import revised
 from hpo_cli.steer.current import current_setting
-from hpo_cli.steer.hot import canonical
 from hpo_cli.steer.settings import Setting
 from hpo_cli.steer.words import split_word
 
@@ -62,8 +61,8 @@ def _parsed(words: Sequence[str], config_dir: Path | None) -> tuple[Changes, lis
         except ConfigError as error:
             problems.extend(error.problems)
             continue
-        if same := [known for known in changes if canonical(known) == canonical(key)]:
-            problems.append(Problem(word, f"{same[0]} is given twice", "give it once"))
+        if key in changes:
+            problems.append(Problem(word, "is given twice", "give it once"))
         changes[key] = change
     return changes, problems
 

@@ -82,7 +82,7 @@ def _verbs() -> Iterator[Line]:
         if verbs:
             yield line(Span(purpose, "bold"))
             for verb in verbs:
-                yield from _noted(f"  {verb:{widest}} ", VERBS[verb])
+                yield from _noted(f"  {verb:{widest}}  ", VERBS[verb])
             yield line("")
 
 

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import secrets
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpo_cli.errors import ConfigError, UserError, shown
+from hpo_cli.errors import ConfigError, UserError
 from hpo_cli.plan import RunPlan, plan_id
 from hpo_cli.record import ledger
-from hpo_cli.record.contents import mapping, text
-from hpo_cli.record.ledger import Event
+from hpo_cli.record.contents import Values, mapping, text
+from hpo_cli.record.folder import check_name
 from hpo_cli.record.lease import Lease
+from hpo_cli.record.ledger import Event
 from hpo_cli.record.line import force_step, living_line
 from hpo_cli.record.runs import find_run
+from hpo_cli.steer.commands import who_am_i
+from hpo_cli.steer.hot import canonical
+from hpo_cli.steer.shapes import new_id
 from hpo_cli.validate import plan_from_config
 from hpo_cli.verbs.arguments import OUTPUTS_VARIABLE
 from hpo_cli.verbs.composing import ComposeWords
 from hpo_cli.verbs.trusting import trusted_plan
 
 if TYPE_CHECKING:
-    from hpo_cli.steer.changes import Changes
+    from hpo_cli.engine.stop import StopFlag
+
+Check = Callable[..., RunPlan]
 
 _YES = ("true", "yes", "on", "1")
 _NO = ("false", "no", "off", "0")
@@ -69,7 +77,7 @@ def _outputs(words: Sequence[str]) -> str:
 
 def _watched(argv: list[str], words: ComposeWords, ref: str | None) -> int:
     from hpo_cli.verbs.composing import composed
-    from hpo_cli.verbs.watch import watch_started
+    from hpo_cli.verbs.watch_started import watch_started
 
     if ref is not None:
         return watch_started(argv, find_run(ref, _outputs(words.overrides)))
@@ -78,9 +86,7 @@ def _watched(argv: list[str], words: ComposeWords, ref: str | None) -> int:
     given = found.composition.run_dir
     if given is not None:
         return watch_started(argv, Path(given))
-    from hpo_cli.record.folder import free_run_folder
-
-    folder = free_run_folder(found.plan.outputs, found.plan.name)
+    folder = Path(found.plan.outputs) / check_name(found.plan.name) / secrets.token_hex(3)
     return watch_started([*argv, f"hydra.run.dir={folder}"], folder)
 
 
@@ -94,8 +100,8 @@ def _resume(folder: Path, words: list[str], allow: Sequence[str]) -> int:
     _check_plan(folder, plan, started)
     config_dir = _config_dir(started)
     check = partial(plan_from_config, config_dir=config_dir)
-    machine, changes = _told_apart(words, folder, plan, events, check)
-    _check_open(folder, plan, events, changes, check)
+    machine, changes = _told_apart(words, folder, plan, check)
+    _check_open(folder, events, changes)
     with Lease.acquire(folder, on_wait=_say) as lease:
         if changes:
             _note_changes(folder, _events(folder), changes)
@@ -103,7 +109,7 @@ def _resume(folder: Path, words: list[str], allow: Sequence[str]) -> int:
 
 
 def _go_on(
-    folder: Path, plan: RunPlan, machine: Mapping[str, Any], check: Any, *, stop: Any, lease: Lease
+    folder: Path, plan: RunPlan, machine: Mapping[str, Any], check: Check, *, stop: StopFlag, lease: Lease
 ) -> int:
     from hpo_cli.console.training import announce, training_reporter
     from hpo_cli.verbs.train import train_to_end
@@ -121,9 +127,7 @@ def _go_on(
 
 
 def _say(line: str) -> None:
-    import sys
-
-    print(line, file=sys.stderr)  # noqa: T201
+    sys.stderr.write(f"{line}\n")
 
 
 def _events(folder: Path) -> tuple[Event, ...]:
@@ -133,7 +137,7 @@ def _events(folder: Path) -> tuple[Event, ...]:
         raise UserError(f"{folder}: its ledger cannot be read ({error.strerror}); restore it") from error
 
 
-def _check_plan(folder: Path, plan: RunPlan, started: Mapping[str, Any]) -> None:
+def _check_plan(folder: Path, plan: RunPlan, started: Values) -> None:
     """The plan must be the one that the run was started with: its config says what its ledger says."""
     then, now = text(started.get("plan_id")), plan_id(plan.config)
     if then and then != now:
@@ -141,29 +145,31 @@ def _check_plan(folder: Path, plan: RunPlan, started: Mapping[str, Any]) -> None
         raise UserError(f"{folder}: {rule}; restore plan.yaml, or branch: hpo-run branch {folder.name} key=value")
 
 
-def _config_dir(started: Mapping[str, Any]) -> Path | None:
+def _config_dir(started: Values) -> Path | None:
     from hpo_cli.verbs.inheriting import own_words
 
     return own_words(started).config_dir
 
 
 def _told_apart(
-    words: Sequence[str], folder: Path, plan: RunPlan, events: Sequence[Event], check: Any
-) -> tuple[dict[str, Any], Changes]:
+    words: Sequence[str], folder: Path, plan: RunPlan, check: Check
+) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     """Words for the machine, and changes of knobs. Raises ConfigError for all others."""
     from hpo_cli.engine.course import MACHINE
+    from hpo_cli.verbs.nudging import checked_changes
 
     machine = [word for word in words if _split(word)[0] in MACHINE]
     others = [word for word in words if word not in machine]
-    return _machine_values(machine, plan, check), _changes(others, folder, plan, events, check) if others else {}
+    changes = checked_changes(folder, others, ref=folder.name) if others else {}
+    return _machine_values(machine, plan, check), changes
 
 
-def _machine_values(words: Sequence[str], plan: RunPlan, check: Any) -> dict[str, Any]:
+def _machine_values(words: Sequence[str], plan: RunPlan, check: Check) -> dict[str, Any]:
     if not words:
         return {}
-    from hpo_cli.compose import word_value
+    from hpo_cli.compose import parsed_value
 
-    values = {_split(word)[0]: word_value(word) for word in words}
+    values = {key: parsed_value(key, value) for key, value in map(_split, words)}
     config = {key: dict(value) if isinstance(value, Mapping) else value for key, value in plan.config.items()}
     for key, value in values.items():
         group, _, name = key.partition(".")
@@ -172,28 +178,29 @@ def _machine_values(words: Sequence[str], plan: RunPlan, check: Any) -> dict[str
     return values
 
 
-def _changes(
-    words: Sequence[str], folder: Path, plan: RunPlan, events: Sequence[Event], check: Any
-) -> Changes:
-    raise NotImplementedError
+_LONGER = {"epochs", "trainer.max_steps", "regularization.early_stopping"}
+"""Knobs that can make a finished run go on."""
 
 
-def _check_open(
-    folder: Path, plan: RunPlan, events: Sequence[Event], changes: Changes, check: Any
-) -> None:
-    """A run that has finished goes on only when it is made longer."""
+def _check_open(folder: Path, events: Sequence[Event], changes: Mapping[str, Any]) -> None:
+    """A run that has finished goes on only when it is made longer. Raises UserError."""
+    ended = mapping(ledger.fold(events).ended)
+    if ended.get("event") != "finished" or _LONGER & {canonical(key) for key in changes}:
+        return
+    early = ended.get("stopped_early")
+    longer = "regularization.early_stopping=null" if early else "epochs+=10"
+    rule = f"finished at step {ended.get('step')}{f' ({early})' if early else ''}"
+    raise UserError(
+        f"{folder.name}: {rule}; make it longer: hpo-run resume={folder.name} {longer}, "
+        f"or begin a child: hpo-run branch {folder.name}"
+    )
 
 
-def _note_changes(folder: Path, events: Sequence[Event], changes: Changes) -> None:
+def _note_changes(folder: Path, events: Sequence[Event], changes: Mapping[str, Any]) -> None:
     """Put the changes into the ledger, to take force where the run stands."""
-    import secrets
-    import time
-
-    from hpo_cli.steer.commands import who_am_i
-
     line = living_line(events)
     step = max([0, *(event["step"] for event in line.checkpoints), *map(force_step, line.chain)])
     ledger.append(
-        folder, "scheduled", step=step, id=f"{time.time_ns():020d}-{secrets.token_hex(4)}", due={"step": step},
+        folder, "scheduled", step=step, id=new_id(), due={"step": step},
         do="nudge", changes=dict(changes), who=who_am_i(), why="on resume",
     )  # fmt: skip

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpo_cli.console import output, styles
 from hpo_cli.console.figures import age, duration, figure
+from hpo_cli.console.happenings import value_of
 from hpo_cli.console.output import Span, line
 from hpo_cli.console.tables import Column, one_line, table
 from hpo_cli.record.contents import mapping
 from hpo_cli.record.details import RunDetails, command_line, read_details
+from hpo_cli.record.line import settings_of
 from hpo_cli.record.metrics import number
 from hpo_cli.record.runs import find_run
 from hpo_cli.verbs.arguments import RUN_HELP, reading_parser
+from hpo_cli.verbs.show_story import go_on, origin, origin_line, story, story_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from hpo_cli.console.output import Line
     from hpo_cli.record.contents import Values
 
+DEFAULT_OUTPUTS = "outputs"
 _LABEL = 13
 _SHOWN_CHECKPOINTS = 8
 _SHOWN_CLASSES = 12
@@ -35,16 +40,18 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("run", metavar="RUN", nargs="?", default="last", help=f"{RUN_HELP} (default: last)")
     args = parser.read(argv)
     details = read_details(find_run(args.run, args.outputs))
+    reference = details.record.id if args.outputs == DEFAULT_OUTPUTS else str(details.record.path)
+    next_command = go_on(details.record.status, shlex.quote(reference))
     command = command_line(details, cwd=str(Path.cwd()))
     if args.json:
-        output.write_json(_as_json(details, command))
+        output.write_json(_as_json(details, command) | {"go_on": next_command})
     else:
-        output.write(_page(details, command))
+        output.write(_page(details, command, next_command))
     return 0
 
 
 def _as_json(details: RunDetails, command: str) -> Values:
-    state = details.state
+    state, living = details.state, details.line
     return {
         **details.record.to_json(),
         "command": command,
@@ -53,6 +60,12 @@ def _as_json(details: RunDetails, command: str) -> Values:
         "ended_event": state.ended,
         "checkpoints": state.checkpoints,
         "warnings": state.warnings,
+        "origin": origin(mapping(state.started)),
+        "story": story(details.events),
+        "nudged": settings_of(living),
+        "line": living.ids,
+        "standing": living.standing,
+        "abandoned": [event.get("file") for event in living.abandoned],
         "tests": state.tests,
         "set_aside": details.set_aside,
         "error": details.error,
@@ -61,7 +74,7 @@ def _as_json(details: RunDetails, command: str) -> Values:
     }
 
 
-def _page(details: RunDetails, command: str) -> Iterator[Line]:
+def _page(details: RunDetails, command: str, next_command: str) -> Iterator[Line]:
     yield from _head(details)
     yield from _results(details)
     yield from _data(mapping(details.state.data))
@@ -71,6 +84,9 @@ def _page(details: RunDetails, command: str) -> Iterator[Line]:
     yield line()
     yield line(Span("again", styles.TITLE))
     yield line("  ", command)
+    if next_command:
+        yield line()
+        yield line(Span("go on", styles.TITLE), f"  {next_command}")
 
 
 def _head(details: RunDetails) -> Iterator[Line]:
@@ -81,6 +97,9 @@ def _head(details: RunDetails) -> Iterator[Line]:
     yield from _field("changed", record.overrides or ["nothing: the defaults"])
     yield from _field("choices", [f"{group}={option}" for group, option in record.choices.items()])
     yield from _field("settings", [f"{key}={figure(value)}" for key, value in record.settings.items()])
+    nudged = [f"{key}={value_of(value)}" for key, value in settings_of(details.line).items()]
+    yield from _field("nudged to", nudged)
+    yield from _field("comes from", [said] if (said := origin_line(mapping(details.state.started))) else [])
     started = f"{record.started[:19].replace('T', ' ')} UTC ({age(record.started, now=time.time())} ago)"
     taken = [f"took {duration(record.seconds)}"] if record.seconds is not None else []
     done = [
@@ -91,7 +110,7 @@ def _head(details: RunDetails) -> Iterator[Line]:
 
 def _why(details: RunDetails) -> Iterator[Span]:
     ended = mapping(details.state.ended)
-    why = details.record.damage or ended.get("reason") or ended.get("signal")
+    why = details.record.damage or ended.get("reason") or ended.get("signal") or ended.get("why")
     if details.record.status == "running?":
         why = "nothing written for five minutes: it may have died"
     if why:
@@ -155,12 +174,13 @@ def _environment(environment: Values) -> Iterator[Line]:
 
 def _events(details: RunDetails) -> Iterator[Line]:
     state = details.state
-    checkpoints = [_checkpoint(event) for event in state.checkpoints]
+    abandoned = {id(event) for event in details.line.abandoned}
+    checkpoints = [_checkpoint(event, is_abandoned=id(event) in abandoned) for event in state.checkpoints]
     hidden = len(checkpoints) - _SHOWN_CHECKPOINTS
     earlier = [f"{hidden} earlier ones"] if hidden > 0 else []
     blocks = {
         "checkpoints": [*earlier, *checkpoints[-_SHOWN_CHECKPOINTS:]],
-        "warnings": [f"step {event.get('step')}: {event.get('what')}" for event in state.warnings],
+        "story": story_lines(details.events, details.line),
         "tests": [_test(event) for event in state.tests],
         "set aside": [f"ledger line that is none: {text[:60]}" for text in details.set_aside],
     }
@@ -171,9 +191,9 @@ def _events(details: RunDetails) -> Iterator[Line]:
             yield from _field(label if index == 0 else "", [text])
 
 
-def _checkpoint(event: Values) -> str:
+def _checkpoint(event: Values, *, is_abandoned: bool) -> str:
     epoch = f", epoch {event['epoch']}" if event.get("epoch") is not None else ""
-    return f"{event.get('file')}  step {event.get('step')}{epoch}"
+    return f"{event.get('file')}  step {event.get('step')}{epoch}{'  [abandoned]' if is_abandoned else ''}"
 
 
 def _test(event: Values) -> str:

@@ -13,8 +13,8 @@ from hpo_cli.console.traces import Trace
 from hpo_cli.record import jsonl
 from hpo_cli.record.contents import DamagedError, count, mapping, read_plan, text
 from hpo_cli.record.folder import LEDGER, METRICS
-from hpo_cli.record.ledger import Event, State, decode_ledger, fold
 from hpo_cli.record.lease import LeaseState, read_lease
+from hpo_cli.record.ledger import Event, State, decode_ledger, fold
 from hpo_cli.record.line import Line, living_line
 from hpo_cli.record.living import living_rows
 from hpo_cli.record.metrics import number
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hpo_cli.record.jsonl import Row
 
 _SHOWN = ("train/loss", "val/loss", "lr", "train/grad_norm", "train/update_ratio")
+_USUAL = {"batch.accumulate": 1, "optimizer.eps": 1e-8}  # not worth a line
 QUIET_S = 300.0
 """A run without a lease that has written nothing for so long may have died."""
 
@@ -187,7 +188,7 @@ class Feed:
         marks = {one.id: one.label for one in self._happenings}
         nudged = {key: marks.get(event["id"], "") for event in self.line.chain for key in mapping(event.get("knobs"))}
         found = [Knob(key, value_of(config, choices, key), nudged.get(key, "")) for key in hot_keys(config)]
-        return tuple(knob for knob in found if knob.label or knob.value)
+        return tuple(knob for knob in found if knob.label or (knob.value and _USUAL.get(knob.key) != knob.value))
 
     def _planned(self, key: str) -> int | None:
         config = self.setting.config if self.setting else {}

@@ -6,6 +6,7 @@ import shlex
 import threading
 from typing import TYPE_CHECKING, Any
 
+from hpo_cli.console.happenings import value_of as shown
 from hpo_cli.console.prompts import Intent
 from hpo_cli.errors import UserError
 from hpo_cli.record.contents import mapping, text
@@ -14,7 +15,6 @@ from hpo_cli.record.ledger import fold, read_ledger
 from hpo_cli.record.line import Line, living_line
 from hpo_cli.record.metrics import read_metrics
 from hpo_cli.record.reading import Objective
-from hpo_cli.steer.answers import shown_value
 from hpo_cli.steer.changes import revised, value_of
 from hpo_cli.steer.current import current_setting
 from hpo_cli.steer.hot import canonical
@@ -71,7 +71,7 @@ def _difference(changes: dict[str, list[Any]], folder: Path) -> str:
     before = current_setting(folder)
     after = revised(*before, changes)
     pairs = {canonical(key): (value_of(*before, canonical(key)), value_of(*after, canonical(key))) for key in changes}
-    return ", ".join(f"{key} {shown_value(old)} -> {shown_value(new)}" for key, (old, new) in pairs.items())
+    return ", ".join(f"{key} {shown(old)} -> {shown(new)}" for key, (old, new) in pairs.items())
 
 
 def _checkpoint(typed: str) -> Intent:

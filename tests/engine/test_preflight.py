@@ -6,7 +6,7 @@ import functools
 import math
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -14,15 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from hpo_cli.engine import preflight
+from hpo_cli.engine import checkpoints, preflight
 from hpo_cli.engine.assembly import build_system
-from hpo_cli.engine.preflight import check_fit, choose_threads, horizon, layer_flops
+from hpo_cli.engine.preflight import check_change, check_fit, choose_threads, horizon, layer_flops
 from hpo_cli.engine.progress import Position
+from hpo_cli.engine.states import system_state
+from hpo_cli.engine.stop import StopFlag
 from hpo_cli.engine.system import Settings
 from hpo_cli.errors import ConfigError
-from tests.engine.plans import new_loop, plan, splits_of, trained, varied
+from tests.engine.plans import arrays, new_loop, plan, splits_of, trained, varied
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hpo_cli.engine.system import System
     from hpo_cli.plan import RunPlan
 
@@ -167,7 +171,7 @@ def test_flops_agree_with_torchs_counter(words: tuple[str, ...]) -> None:
     """Torch does not count the gradient of the input, which the first layer does not need; we do."""
     made = plan(*words)
     loop = new_loop(made)
-    x, y = next(loop._train.batches(0, start=0, batch_size=32))
+    x, y = (part[:32] for part in arrays(made, "train"))
     with FlopCounterMode(display=False) as counter:
         loop.stepper.loss_of(x, y).backward()
     found = sum(layer_flops(loop.system, 32))
@@ -235,3 +239,104 @@ def test_the_horizon_from_a_place_that_other_settings_led_to(
     now, place = settings(batch_size, accumulate, 4), Position(17, epoch, sample)
     assert horizon(now, 60, max_steps=None, position=place).total_steps == counted(60, now, place)[-1].step
     assert math.isfinite(horizon(now, 60, max_steps=None, position=place).steps_per_epoch)
+
+
+def change_problems(words: tuple[str, ...], changes: dict[str, dict[str, object]], position: Position) -> list[str]:
+    """What is wrong with going on from `position` by a plan with these values. {section: {key: value}}"""
+    made = plan(*words)
+    system = new_loop(made).system
+    revised = made
+    for section, values in changes.items():
+        revised = varied(revised, section, **values)
+    try:
+        check_change(revised, system, splits=splits_of(made), position=position)
+    except ConfigError as error:
+        return [str(problem) for problem in error.problems]
+    return []
+
+
+WORDS = ("epochs=4", *SMALL)
+HALFWAY = Position(10, 2, 64)
+"""Four steps an epoch; two whole epochs and two steps of the third are done."""
+
+
+def test_a_change_that_fits_has_no_problem() -> None:
+    assert change_problems(WORDS, {}, HALFWAY) == []
+    changes = {"": {"lr": 0.1, "epochs": 3, "batch_size": 8}, "trainer": {"max_steps": 11}}
+    assert change_problems(WORDS, changes, HALFWAY) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "position", "wanted"),
+    [
+        ({"": {"epochs": 2}}, HALFWAY, "epochs=2: leaves nothing to train at step 10, after 2 epochs and a part of the"),
+        ({"": {"epochs": 1}}, HALFWAY, "epochs=1: leaves nothing to train"),
+        ({"": {"epochs": 2}}, Position(8, 2, 0), "epochs=2: leaves nothing to train at step 8, after 2 epochs; raise it"),
+        ({"trainer": {"max_steps": 10}}, HALFWAY, "trainer.max_steps=10: leaves nothing to train at step 10"),
+        ({"": {"batch_size": N + 1}}, HALFWAY, f"batch_size={N + 1}: must not exceed the {N} training samples"),
+        ({"schedule": {"warmup_steps": 17}}, HALFWAY, "schedule.warmup_steps=17: must not exceed the 16 steps"),
+        ({"": {"epochs": 3}, "schedule": {"warmup_steps": 13}}, HALFWAY, "must not exceed the 12 steps"),
+        ({"regularization": {"cutmix": 1.0}}, HALFWAY, None),
+    ],
+)
+def test_a_change_that_a_live_run_cannot_take(
+    changes: dict[str, dict[str, object]], position: Position, wanted: str | None
+) -> None:
+    found = change_problems(WORDS, changes, position)
+    assert [wanted in problem for problem in found] == [True] if wanted else not found
+    assert all("hpo-run stop RUN" in problem for problem in found if "nothing to train" in problem)
+
+
+@pytest.mark.parametrize(
+    ("words", "changes", "wanted"),
+    [
+        (("model.norm=batch", *WORDS), {"": {"batch_size": 25}}, "leaves a last batch of 1"),
+        (("model.depth=0", *WORDS[:-1]), {"regularization": {"dropout": 0.2}}, "has no place for it"),
+        (("data=iris",), {"regularization": {"cutmix": 1.0}}, "regularization.cutmix=1.0"),
+        (("loss=cross_entropy_center", *WORDS), {"regularization": {"mixup": 0.2}}, "draws samples to the center"),
+        (WORDS, {"schedule": {"floor": 0.5, "unknown": 1}}, "schedule.unknown: not an option of cosine"),
+        (
+            ("schedule=torch", "schedule.name=OneCycleLR", "schedule.per=step", *WORDS,
+             "schedule.arguments={max_lr:1.0,total_steps:20}"),
+            {"": {"epochs": 9}}, "ends after 20 steps, the run has 36",
+        ),
+    ],
+)  # fmt: skip
+def test_what_the_network_the_data_and_the_schedule_refuse(
+    words: tuple[str, ...], changes: dict[str, dict[str, object]], wanted: str
+) -> None:
+    assert change_problems(words, {}, Position(1, 0, 32)) == []
+    (problem,) = change_problems(words, changes, Position(1, 0, 32))
+    assert wanted in problem
+
+
+def test_all_problems_of_a_change_come_at_once() -> None:
+    changes = {"": {"epochs": 1, "batch_size": 500}, "trainer": {"max_steps": 3}}
+    assert len(change_problems(WORDS, changes, HALFWAY)) == 3
+
+
+@pytest.mark.parametrize("words", [("model.norm=batch", "finetune.freeze=1", *WORDS), ("data=text", "data.path={file}", "model=lstm")])
+def test_a_check_leaves_no_trace_in_a_live_run(words: tuple[str, ...], tmp_path: Path) -> None:
+    file = tmp_path / "text.txt"
+    file.write_text("to be or not to be " * 200)
+    made = plan(*(word.format(file=file) if "{file}" in word else word for word in words))
+    loop = new_loop(made)
+    loop.begin()
+    loop.advance(2, StopFlag())
+    system = loop.system
+    modes = {module: module.training for module in system.model.modules()}
+    before, drawn = checkpoints.snapshot(system_state(system)), torch.get_rng_state()
+    check_change(varied(made, "", batch_size=16), system, splits=splits_of(made), position=loop.position)
+    assert {module: module.training for module in system.model.modules()} == modes
+    assert all(modes.values()) != bool(system.frozen_norms)
+    assert len(tensors_of(before)) > 10
+    assert all(map(torch.equal, tensors_of(before), tensors_of(system_state(system))))
+    assert torch.equal(torch.get_rng_state(), drawn)
+
+
+def tensors_of(value: Any) -> list[torch.Tensor]:
+    """All tensors in a state, in order."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return [tensor for item in items for tensor in tensors_of(item)]

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-from typing import TYPE_CHECKING
+import inspect
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 from hpo_cli.engine import checkpoints
 from hpo_cli.engine.assembly import build_system
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.evaluation import judge
+from hpo_cli.engine.loggers import Mirror
+from hpo_cli.engine.recorder import FolderRecorder, NullRecorder
+from hpo_cli.errors import UserError
+from hpo_cli.record.metrics import read_metrics
 from tests.engine.plans import (
     SMALL,
     arrays,
@@ -18,8 +28,11 @@ from tests.engine.plans import (
     splits_of,
     varied,
 )
+from tests.engine.recording import empty_run, events_of, names_in, recorder_in, state_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.engine.runs import Start
 
 
@@ -59,3 +72,192 @@ def test_the_best_file_holds_the_weights_that_were_best(start: Start) -> None:
     system.model.load_state_dict(state["model"])
     found = judge(system, arrays(made, "val"), backend=Backend())
     assert found["accuracy"] == objective["value"] > ran.result["metrics"]["val/accuracy"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return empty_run(tmp_path / "run")
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_write, save = threading.Event(), checkpoints.save
+
+    def slow(path: Path, state: dict[str, Any]) -> str:
+        assert may_write.wait(20)
+        return save(path, state)
+
+    monkeypatch.setattr(checkpoints, "save", slow)
+    recorder, state = recorder_in(folder), state_of(5)
+    name = recorder.checkpoint(state, step=5, epoch=1, line=["a"])
+    state["model"]["w"] += 100  # the next step
+    recorder.row({"step": 6, "epoch": 1, "train/loss": 0.5})
+    assert not (folder / name).exists()
+    may_write.set()
+    recorder.join()
+    saved = checkpoints.load(folder / name)
+    assert saved["model"]["w"].tolist() == [5.0] * 8
+    assert (saved["line"], name) == (["a"], "checkpoints/step-00000005.pt")
+    (event,) = events_of(folder, "checkpointed")
+    assert (event["step"], event["epoch"], event["line"]) == (5, 1, ["a"])
+    assert event["sha256"] == hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    recorder.close()
+
+
+def test_a_state_tells_how_long_the_record_was(folder: Path) -> None:
+    recorder = recorder_in(folder)
+    for step in range(1, 4):
+        recorder.row({"step": step, "epoch": 1, "train/loss": 1 / step})
+    length = (folder / "ledger.jsonl").stat().st_size
+    name = recorder.checkpoint(state_of(3), step=3, epoch=0, line=[])
+    recorder.row({"step": 4, "epoch": 1, "train/loss": 0.1})
+    recorder.close()
+    recorded = checkpoints.load(folder / name)["recorded_bytes"]
+    head = (folder / "metrics.jsonl").read_bytes()[: recorded["metrics"]]
+    assert (recorded["ledger"], head.count(b"\n"), head[-1:]) == (length, 3, b"\n")
+
+
+def test_rows_are_on_disk_before_the_checkpoint_that_follows_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def synced(descriptor: int) -> None:
+        told.append(Path(f"/proc/self/fd/{descriptor}").resolve().name)
+        fsync(descriptor)
+
+    def renamed(path: Path, target: Path) -> Path:
+        told.append(f"rename {target.name}")
+        return replace(path, target)
+
+    recorder = recorder_in(folder)
+    recorder.row({"step": 5, "epoch": 1, "train/loss": 0.5})
+    recorder.improved(5, {"model": {"w": torch.ones(2)}})
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    recorder.checkpoint(state_of(5), step=5, epoch=1, line=[])
+    recorder.join()
+    best, last = told.index("rename best-00000005.pt"), told.index("rename step-00000005.pt")
+    assert told.index("metrics.jsonl") < best < last < told.index("ledger.jsonl")
+    monkeypatch.undo()
+    recorder.close()
+
+
+def test_what_goes_wrong_in_the_thread_is_raised_by_the_next_call(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: Path, state: dict[str, Any]) -> str:
+        raise OSError(errno.EIO, "Input/output error")
+
+    recorder = recorder_in(folder)
+    monkeypatch.setattr(checkpoints, "save", broken)
+    for call in (recorder.join, lambda: recorder.checkpoint(state_of(9), step=9, epoch=1, line=[])):
+        recorder.checkpoint(state_of(5), step=5, epoch=1, line=[str(call)])
+        recorder._writing._thread.join()
+        with pytest.raises(OSError, match="Input/output"):
+            call()
+    recorder.join()  # told once
+    assert not events_of(folder, "checkpointed")
+    recorder.close()
+
+
+def test_a_state_too_large_to_copy_is_written_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hpo_cli.engine.recorder.available_bytes", lambda: 4 * 8 * 4 - 1)
+    monkeypatch.setattr(checkpoints, "snapshot", lambda _: pytest.fail("it was copied"))
+    recorder = recorder_in(folder)
+    name = recorder.checkpoint(state_of(5), step=5, epoch=1, line=[])
+    assert checkpoints.load(folder / name)["model"]["w"].tolist() == [5.0] * 8
+    recorder.close()
+
+
+def test_a_boundary_is_saved_once_unless_it_was_steered(folder: Path) -> None:
+    recorder = recorder_in(folder)
+    for line in ([], [], ["a"], ["a"]):
+        recorder.checkpoint(state_of(5), step=5, epoch=1, line=line)
+    recorder.abandon(after=4)
+    recorder.checkpoint(state_of(5), step=5, epoch=1, line=["a"])
+    recorder.close()
+    assert [event["line"] for event in events_of(folder, "checkpointed")] == [[], ["a"], ["a"]]
+
+
+def test_kept_checkpoints_stay_and_their_tags_are_their_own(folder: Path) -> None:
+    recorder = recorder_in(folder)
+    names = [
+        recorder.checkpoint(state_of(1), step=1, epoch=0, line=[], tag="good"),
+        recorder.checkpoint(state_of(1), step=1, epoch=0, line=[], keep="kept"),
+        recorder.checkpoint(state_of(1), step=1, epoch=0, line=[], keep="kept"),
+        recorder.checkpoint(state_of(1), step=1, epoch=0, line=[], tag="v1.2"),
+    ]
+    for step in range(1, 9):
+        recorder.checkpoint(state_of(step), step=step, epoch=0, line=[])
+    recorder.join()
+    before = names_in(folder)
+    for tag in ("good", "v1.2", "", "../x", ".x", "a b", "ü", "x" * 65):
+        with pytest.raises(UserError, match="tag="):
+            recorder.checkpoint(state_of(9), step=9, epoch=0, line=[], tag=tag)
+    recorder.close()
+    assert names_in(folder) == before == sorted([*map(str, names_of(names)), "step-00000007.pt", "step-00000008.pt"])
+    assert names_of(names) == [f"kept-00000001{end}.pt" for end in ("-good", "", "-2", "-v1.2")]
+    events = [event for event in events_of(folder, "checkpointed") if "kept" in event["file"]]
+    assert [(event["kept"], event.get("tag")) for event in events] == [
+        (True, tag) for tag in ("good", None, None, "v1.2")
+    ]
+
+
+def names_of(paths: list[str]) -> list[str]:
+    return [path.removeprefix("checkpoints/") for path in paths]
+
+
+def test_pruning_never_takes_what_was_just_written(folder: Path) -> None:
+    recorder = recorder_in(folder, keep_last=1)
+    (folder / "checkpoints" / checkpoints.last_name(99)).touch()
+    name = recorder.checkpoint(state_of(5), step=5, epoch=1, line=[])
+    recorder.close()
+    assert (folder / name).exists()
+
+
+def test_going_back_forgets_the_best_weights_of_the_other_line(folder: Path) -> None:
+    recorder = recorder_in(folder)
+    recorder.row({"step": 8, "epoch": 1, "train/loss": 0.5})
+    recorder.improved(8, {"model": {"w": torch.ones(2)}})
+    recorder.abandon(after=4, known_after=4)
+    recorder.checkpoint(state_of(5), step=5, epoch=1, line=[])
+    recorder.close()
+    assert names_in(folder) == ["step-00000005.pt"]
+    assert read_metrics(folder / "metrics.jsonl") == []
+
+
+def test_rows_that_were_written_before_a_kill_are_neither_doubled_nor_mirrored(folder: Path) -> None:
+    rows = [{"step": step, "epoch": 1, "val/loss": 1 / step} for step in range(1, 9)]
+    first = recorder_in(folder)
+    for row in rows[:6]:
+        first.row(row)
+    first.flush()
+    content = (folder / "metrics.jsonl").read_bytes()
+    seen: list[int] = []
+    second = recorder_in(folder, after=3)
+    second._mirror = Seen(seen)
+    for row in rows[3:]:
+        second.row(row)
+    second.close()
+    assert seen == [7, 8]
+    assert (folder / "metrics.jsonl").read_bytes().startswith(content)
+    assert read_metrics(folder / "metrics.jsonl") == rows
+
+
+class Seen(Mirror):
+    """Notes the steps of its rows."""
+
+    def __init__(self, steps: list[int]) -> None:
+        super().__init__([])
+        self._steps = steps
+
+    def __call__(self, row: Mapping[str, Any]) -> None:
+        self._steps.append(row["step"])
+
+
+def test_a_recorder_that_writes_nothing_has_every_method() -> None:
+    public = {name for name in vars(FolderRecorder) if not name.startswith("_")}
+    assert public == {name for name in vars(NullRecorder) if not name.startswith("_")}
+    for name in public:
+        assert inspect.signature(getattr(FolderRecorder, name)) == inspect.signature(getattr(NullRecorder, name))

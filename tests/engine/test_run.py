@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,13 +173,14 @@ class Disk:
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="asks Linux which file a descriptor is")  # noqa: PTH110
 @pytest.mark.parametrize("at", ["write", "fsync"])
-def test_a_full_disk_fails_the_run_and_loses_nothing_saved(
+def test_a_full_disk_stops_no_run_until_it_is_asked_to_and_loses_nothing_saved(
     at: str, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran, disk = start(varied(plan(*SMALL), "checkpoint", every_steps=1)), Disk(monkeypatch, at=at)
     reporter = ran.training._reporter
     monkeypatch.setattr(reporter, "measured", lambda row: setattr(disk, "full", row["step"] >= 5))
-    with pytest.raises(RunFailedError, match=r"No space left on device.*what was saved before is intact") as caught:
+    monkeypatch.setattr(ran.training.patience, "_say", lambda _: setattr(ran.stop, "signum", signal.SIGTERM))
+    with pytest.raises(RunFailedError, match=r"disk full.*what was saved before is intact") as caught:
         ran.go()
     assert caught.value.exit_code == 1
     assert "\n" not in str(caught.value)

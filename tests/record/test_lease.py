@@ -256,12 +256,30 @@ def test_an_old_listing_makes_no_second_holder(tmp_path: Path, monkeypatch: pyte
         Lease.acquire(tmp_path).release()
     holder = Lease.acquire(tmp_path)
     real = lease_module.generations
-    answers = iter([[], [1]])  # as they were long ago
-    monkeypatch.setattr(lease_module, "generations", lambda folder: next(answers, None) or real(folder))
+    old: list[list[int]] = [[]]  # as it was long ago
+    monkeypatch.setattr(lease_module, "generations", lambda folder: old.pop() if old else real(folder))
     with pytest.raises(UserError):
         quick(tmp_path)
     assert not holder.look()
     assert files(tmp_path) == ["lease-00000004.json"]
+
+
+def test_a_listing_that_stays_old_does_not_hide_the_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        Lease.acquire(tmp_path).release()
+    holder = Lease.acquire(tmp_path)
+    lists = iter([[2]] * 20)
+    monkeypatch.setattr(lease_module, "generations", lambda _: next(lists))
+    released = lease_file.read_generation(tmp_path / "control", 3)
+    real = lease_module.read_generation
+    monkeypatch.setattr(
+        lease_module,
+        "read_generation",
+        lambda control, number: replace(released, standing="released") if number == 2 else real(control, number),
+    )
+    with pytest.raises(UserError, match="is being trained"):
+        quick(tmp_path)
+    assert holder.generation == 3
 
 
 def test_a_link_whose_answer_was_lost_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 import json
 import subprocess
 import sys
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +13,10 @@ from hypothesis import strategies as st
 from hpo_cli.record import jsonl, ledger
 from hpo_cli.record.ledger import append, decode_ledger, fold, read_ledger
 
-EVENTS = ["started", "data", "checkpointed", "warned", "tested", "finished", "failed", "interrupted", "resumed", "new"]
+EVENTS = [
+    "started", "data", "checkpointed", "warned", "tested", "finished", "failed", "interrupted", "resumed", "new",
+    "nudged", "rolled_back", "scheduled", "paused", "unpaused", "stopped",
+]  # fmt: skip
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats() | st.text(max_size=12),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -137,3 +142,41 @@ def test_state_is_the_replay() -> None:
     assert state.ended == events[5]
     resumed = fold([*events, {"event": "resumed", "step": 10}])
     assert (resumed.status, resumed.ended) == ("started", None)
+
+
+def test_many_threads_append_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = jsonl.os.write
+
+    def in_small_pieces(descriptor: int, content: bytes) -> int:
+        time.sleep(0)
+        return real(descriptor, bytes(content[:20]))
+
+    monkeypatch.setattr(jsonl.os, "write", in_small_pieces)
+    threads = [threading.Thread(target=warn, args=(tmp_path, who)) for who in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = read_ledger(tmp_path)
+    assert found.set_aside == ()
+    assert len(found.events) == 60
+
+
+def warn(folder: Path, who: int) -> None:
+    for step in range(15):
+        append(folder, "warned", step=step, what="x" * 100, who=who)
+
+
+def test_a_run_that_went_back_stands_where_it_went() -> None:
+    events = [
+        {"event": "started", "step": 0},
+        {"event": "paused", "step": 300},
+        {"event": "rolled_back", "step": 300, "to": 120},
+    ]
+    assert fold(events[:2]).paused
+    assert fold(events).step == 120
+    assert fold(events).paused
+    assert not fold([*events, {"event": "unpaused", "step": 120}]).paused
+    stopped = fold([*events, {"event": "stopped", "step": 130, "who": "ada", "why": "enough"}])
+    assert (stopped.status, stopped.paused, stopped.step) == ("stopped", False, 130)
+    assert fold([{"event": "rolled_back", "step": 9, "to": "x"}]).step == 0

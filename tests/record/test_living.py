@@ -127,6 +127,7 @@ def test_a_row_between_known_ones_abandons_those_beyond(path: Path) -> None:
     write(path, [row(1), row(4), row(6)])
     write(path, [row(3), row(4)], after=1)
     assert read_metrics(path) == [row(1), row(3), row(4)]
+    assert b'"rolled_back", "step": 2,' in path.read_bytes()
 
 
 def test_values_that_are_not_finite_are_known_again(path: Path) -> None:

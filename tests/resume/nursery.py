@@ -15,7 +15,7 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.command_line import Answer
 
@@ -50,7 +50,7 @@ class Nursery:
             code = int(self._process.stdout.readline())
             return Answer(code, Path(f"{folder}/out.1").read_text(), Path(f"{folder}/out.2").read_text())
 
-    def __enter__(self) -> Nursery:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -76,7 +76,7 @@ def _child(job: dict[str, Any]) -> int:
         _found(job["spoil"])()
     try:
         return int(_found(job["call"])(job["words"]))
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - a fork must not go on as its parent
         traceback.print_exc()
         return 99
 

@@ -65,5 +65,3 @@ def _spoil_restore(change: Any) -> None:
         change(system)
 
     place.restore_system = restore_system  # type: ignore[attr-defined]
-
-

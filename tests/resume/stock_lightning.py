@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class Net(pl.LightningModule):
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 3))
 
-    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:  # noqa: ARG002 - Lightning's signature
         return nn.functional.cross_entropy(self.layers(batch[0]), batch[1])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -74,5 +75,5 @@ def main(words: list[str]) -> int:
                 assert ended.killed == killer, Path(f"{name}.out").read_text()
             ends.append(torch.load(folder / "end.pt", weights_only=True))
     found = next(tree_differences(*ends), None)
-    print(found or "identical", len(list(Path("killed").glob("*.ckpt"))))
+    sys.stdout.write(f"{found or 'identical'}\n")
     return int(found is not None)

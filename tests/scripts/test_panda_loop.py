@@ -108,7 +108,7 @@ def test_a_second_loop_is_refused_while_the_first_or_its_run_lives(tmp_path: Pat
 
 
 def test_a_real_run_that_is_killed_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
-    words = ("epochs=150", "checkpoint.every_steps=100", "trainer.threads=1", "regularization.dropout=0.1")
+    words = ("epochs=60", "checkpoint.every_steps=100", "trainer.threads=1", "regularization.dropout=0.1")
     process = begin("killed", *words, cwd=tmp_path, HPO_RUN=f"{sys.executable} -m hpo_cli.cli")
     wait_until(lambda: names(tmp_path / "killed").count("checkpointed") > 3)
     os.kill(events(tmp_path / "killed")[0]["pid"], signal.SIGKILL)

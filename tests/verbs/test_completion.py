@@ -15,7 +15,9 @@ import pytest
 
 from hpo_cli.cli import VERBS
 from hpo_cli.options import GROUPS, list_options
-from hpo_cli.verbs.completion import SCRIPTS, answers
+from hpo_cli.record.ledger import append
+from hpo_cli.steer.hot import HOT
+from hpo_cli.verbs.completion import CHILD_VERBS, KNOB_VERBS, SCRIPTS, STEERING_VERBS, answers
 from tests.command_line import REPOSITORY, call, refuse_in_one_line
 
 SHELLS = {"bash": ["bash", "-n"], "zsh": ["zsh", "-n"], "fish": ["fish", "--no-execute"]}
@@ -40,7 +42,7 @@ def test_keys_of_the_chosen_option() -> None:
     assert "optimizer.momentum=" not in answers("hpo-run optimizer=adam optimizer.")
     assert "optimizer.momentum=" in answers("hpo-run optimizer.")
     assert answers("hpo-run data.val") == {"data.val_fraction="}
-    assert answers("hpo-run checkpoint.keep_") == {"checkpoint.keep_last=", "checkpoint.keep_best="}
+    assert answers("hpo-run checkpoint.keep_b") == {"checkpoint.keep_best="}
     assert answers("hpo-run check optimizer=sg") == {"optimizer=sgd"}
 
 
@@ -55,6 +57,27 @@ def test_runs_are_offered_to_the_verbs_that_take_one(outputs: Path, monkeypatch:
     assert answers("hpo-run show ") == {"last", "best", "3f9c12", "a1b2c3", "77aa00"}
     assert answers("hpo-run diff last 3f") == {"3f9c12"}
     assert answers("hpo-run curves 77") == {"77aa00"}
+
+
+def test_steering_verbs_take_a_run_and_then_its_knobs(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPO_RUN_OUTPUTS", str(outputs))
+    for verb in (*STEERING_VERBS, *KNOB_VERBS, *CHILD_VERBS):
+        assert answers(f"hpo-run {verb} 3f") == {"3f9c12"}
+    assert {f"{key}=" for key in HOT} == answers("hpo-run nudge last ")
+    assert answers("hpo-run nudge last schedule=cos") == {"schedule=cosine"}
+    assert {"schedule.floor=", "schedule.warmup_steps="} <= answers("hpo-run nudge last schedule.")
+    assert not {"schedule._target_=", "schedule.nudges="} & answers("hpo-run nudge last schedule.")
+    assert answers("hpo-run branch last optimizer=sg") == {"optimizer=sgd"}
+    assert answers("hpo-run pause last ") == set()
+
+
+def test_places_in_a_past_are_offered_with_their_tags(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPO_RUN_OUTPUTS", str(outputs))
+    append(outputs / "digits" / "3f9c12", "checkpointed", step=200, file="checkpoints/kept.pt", line=[], tag="good")
+    assert answers("hpo-run rollback 3f9c12 --to ") == {"step=", "epoch=", "tag=", "best"}
+    assert answers("hpo-run rollback 3f9c12 --to tag=g") == {"tag=good"}
+    assert answers("hpo-run branch 3f9c12 --at tag=") == {"tag=", "tag=good"}
+    assert answers("hpo-run rollback nope --to tag=") == {"tag="}
 
 
 def test_the_command_prints_scripts_and_answers() -> None:

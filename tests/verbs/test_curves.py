@@ -7,7 +7,7 @@ import pytest
 
 from hpo_cli.errors import UserError
 from hpo_cli.verbs import curves
-from tests.run_folders import Run, make_run
+from tests.run_folders import Run, add_events, make_child, make_run, metric_rows, nudged
 
 
 def titles(text: str) -> list[str]:
@@ -90,3 +90,66 @@ def test_what_cannot_be_drawn_is_told(outputs: Path, words: list[str], message: 
     (make_run(outputs, Run(id="eeeeee", status="running")) / "metrics.jsonl").unlink()
     with pytest.raises(UserError, match=message):
         curves.main([*words, "--outputs", str(outputs)])
+
+
+def child_of(outputs: Path) -> Path:
+    rows = [row for row in metric_rows(Run()) if row["step"] > 400]
+    return make_child(outputs, outputs / "digits" / "3f9c12", Run(id="cccccc", overrides=()), step=400, rows=rows)
+
+
+def test_a_child_is_drawn_after_the_line_that_its_parent_lived(printed: Callable[..., str], outputs: Path) -> None:
+    child_of(outputs)
+    text = printed(curves, "cccccc", "--metric", "val/loss", "--x", "step")
+    assert "* 3f9c12 digits up to step 400" in text
+    assert "o cccccc digits" in text
+    area = [line.partition("│")[2] or line.partition("┤")[2] for line in text.splitlines()[3:-4]]
+    parent, child = ([line.index(mark) for line in area if mark in line] for mark in "*o")
+    lasts = [line.rindex("*") for line in area if "*" in line]
+    assert max(lasts) < min(child)
+    assert min(parent) == 0
+    assert " b1 step 400  branch of 3f9c12" in text
+
+
+def test_a_past_is_pale(printed: Callable[..., str], outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    child_of(outputs)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    text = printed(curves, "cccccc", "--metric", "val/loss")
+    assert "\x1b[2m──\x1b[0m 3f9c12" in text
+    assert "\x1b[33m──\x1b[0m cccccc" in text
+
+
+def test_a_parent_that_is_asked_for_is_drawn_whole_and_once(printed: Callable[..., str], outputs: Path) -> None:
+    child_of(outputs)
+    text = printed(curves, "3f9c12", "cccccc", "--metric", "val/loss")
+    assert text.count("3f9c12 digits") == 1
+    assert "up to step" not in text
+    assert text.count("b1 step 400") == 1
+
+
+def test_a_child_whose_parent_is_gone_is_drawn_alone(printed: Callable[..., str], outputs: Path) -> None:
+    child_of(outputs)
+    (outputs / "digits" / "3f9c12").rename(outputs.parent / "elsewhere")
+    assert "up to step" not in printed(curves, "cccccc")
+
+
+def test_a_family_that_names_itself_is_drawn_once(printed: Callable[..., str], outputs: Path) -> None:
+    folder = make_run(outputs, Run(id="eeeeee"))
+    make_child(outputs, folder, Run(id="ffffff"), step=400, rows=list(metric_rows(Run())))
+    ledger = outputs / "digits" / "ffffff" / "ledger.jsonl"
+    ledger.write_text(ledger.read_text().replace("eeeeee", "ffffff"))
+    assert "ffffff" in printed(curves, "ffffff")
+
+
+def test_nudges_and_rollbacks_are_marked_and_only_living_rows_drawn(printed: Callable[..., str], outputs: Path) -> None:
+    folder = outputs / "digits" / "3f9c12"
+    add_events(
+        folder, nudged("a", step=200), {"event": "rolled_back", "id": "r", "step": 800, "to": 400, "line": ["a"]}
+    )
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"event": "rolled_back", "step": 400, "from": 800, "since": None}) + "\n")
+    text = printed(curves, "3f9c12", "--metric", "val/loss", "--x", "step")
+    assert "n1" in text.splitlines()[-4]
+    assert " n1 step 200  lr 0.001 -> 0.0003 (ada: too noisy)" in text
+    assert " r1 step 400  back from step 800" in text
+    assert "0.5778" in text
+    assert "800 " not in text.splitlines()[-3]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.verbs.live_run import LiveRun, run_folder
+
 HEAVY = {"torch", "lightning", "pytorch_lightning", "hydra", "omegaconf", "numpy", "pandas", "sklearn"}
 CODE = """
 import importlib, json, sys
@@ -33,6 +35,26 @@ def test_nothing_heavy_is_imported(outputs: Path, words: list[str]) -> None:
     loaded = modules_of(*words, "--outputs", str(outputs))
     assert "hpo_cli" in loaded
     assert not loaded & HEAVY
+
+
+STEERING = [
+    ["pause"], ["unpause"], ["stop"], ["checkpoint", "--tag", "good"], ["rollback", "--to", "best"],
+    ["nudge", "--cancel", "x"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", STEERING)
+def test_steering_needs_nothing_heavy(tmp_path: Path, words: list[str]) -> None:
+    with LiveRun(run_folder(tmp_path)):
+        loaded = modules_of(words[0], "last", *words[1:], "--outputs", str(tmp_path))
+    assert not loaded & {*HEAVY, "rich"}
+
+
+def test_a_nudge_needs_hydra_alone(tmp_path: Path) -> None:
+    with LiveRun(run_folder(tmp_path)):
+        loaded = modules_of("nudge", "last", "lr=1", "--outputs", str(tmp_path))
+    assert "hydra" in loaded
+    assert not loaded & HEAVY - {"hydra", "omegaconf"}
 
 
 def test_a_piped_listing_needs_neither_rich_nor_yaml(outputs: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from hpo_cli.cli import VERBS
 from hpo_cli.options import GROUPS, list_options, main_config
+from hpo_cli.verbs.overview import PURPOSES
 from tests.command_line import call, refuse_in_one_line
 
 
@@ -29,6 +30,16 @@ def test_the_overview_has_everything() -> None:
             assert {name, f"{name},"} & set(words)
     for key, value in main_config().defaults.items():
         assert isinstance(value, dict) or f"  {key}=" in text
+
+
+def test_every_verb_stands_under_what_it_is_for() -> None:
+    placed = [verb for verbs in PURPOSES.values() for verb in verbs]
+    assert sorted([*placed, "completion"]) == sorted(VERBS)
+    text = page("--help")
+    places = [text.index(f"\n{purpose}\n") for purpose in PURPOSES]
+    assert places == sorted(places)
+    assert text.index("  nudge ") < text.index("make runs from runs") < text.index("  branch ")
+    assert all(len(line) <= 110 for line in text[: text.index("words  (key=value)")].splitlines())
 
 
 @pytest.mark.parametrize("group", GROUPS)
