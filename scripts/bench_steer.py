@@ -33,9 +33,10 @@ import torch
 
 from hpo_cli.compose import compose
 from hpo_cli.engine.loop import TrainingLoop
+from hpo_cli.engine.orders import POLL_SECONDS
 from hpo_cli.engine.progress import SilentReporter
 from hpo_cli.engine.run import run
-from hpo_cli.engine.steering import POLL_SECONDS, FolderSteering
+from hpo_cli.engine.steering import FolderSteering
 from hpo_cli.engine.stop import StopFlag
 from hpo_cli.engine.train import Training
 from hpo_cli.plan import RunPlan

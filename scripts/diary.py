@@ -2,7 +2,7 @@
 
     python scripts/diary.py [--outputs DIR] [--page docs/panda.md] [--fashion DIR]
 
-A day is an epoch or two of a small CNN on a tenth of Fashion-MNIST (mnist1d where its files are not found), so that
+A day is some epochs of a small CNN on three tenths of Fashion-MNIST (mnist1d where its files are not found), so that
 the whole diary takes a few minutes of one core. The run trains in the background while commands are sent to it. What
 the text says of figures is checked; exit code 1, and an untouched page, when the story did not hold this time.
 """
@@ -84,7 +84,7 @@ class Diary:
         self._show(command, printed)
 
     def _start(self, words: list[str], **streams: object) -> subprocess.Popen[str]:
-        environment = {**os.environ, "COLUMNS": "100", "LINES": "40", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "COLUMNS": "100", "LINES": "40", "PYTHONPATH": str(ROOT), "LOGNAME": "ada"}
         environment.pop("HPO_RUN_OUTPUTS", None)
         command = [sys.executable, "-m", "hpo_cli.cli", *words]
         return subprocess.Popen(command, cwd=self.place, env=environment, text=True, **streams)  # type: ignore[call-overload, no-any-return]

@@ -165,7 +165,7 @@ def _with_y_axis(
 def _with_flags(spans: Line, flags: Mapping[int, Flag]) -> Iterator[Span]:
     for column, span in enumerate(spans):
         is_free = column in flags and span.text == " "
-        yield Span("┊", flags[column].style or "dim") if is_free else span
+        yield Span("┊", f"dim {flags[column].style}".strip()) if is_free else span
 
 
 def _x_axis(x_axis: Axis, columns: int, margin: int, flags: Mapping[int, Flag]) -> Iterator[Line]:

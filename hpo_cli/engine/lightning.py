@@ -11,6 +11,7 @@ with warnings.catch_warnings(), without_unused_packages(), deferring_dynamo():
     warnings.simplefilter("ignore")
     import pytorch_lightning as pl
     from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 for name in ("pytorch_lightning", "lightning_fabric"):
@@ -18,4 +19,4 @@ for name in ("pytorch_lightning", "lightning_fabric"):
     logger.handlers.clear()
     logger.propagate = True
 
-__all__ = ["ClusterEnvironment", "MisconfigurationException", "pl"]
+__all__ = ["ClusterEnvironment", "LightningEnvironment", "MisconfigurationException", "pl"]

@@ -141,7 +141,8 @@ class Decisions:
         if loop is not None:
             self._answer_pending(loop)
         for command in self._inbox.read().commands:
-            self._refuse(command, "the run has ended")
+            if not self._is_done(command.id):
+                self._refuse(command, "the run has ended")
 
     def _poll(self, loop: TrainingLoop) -> Iterator[Order]:
         around = self._around

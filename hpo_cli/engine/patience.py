@@ -71,21 +71,22 @@ class Patience:
                 raise
         self._begin(where)
         try:
-            return self._repeat(action, where)
-        finally:
+            value = self._repeat(action, where)
+        except BaseException:
             self._end()
+            raise
+        if self._end() == 0:
+            self._say("the disk has room again: training goes on")
+        return value
 
     def _repeat(self, action: Callable[[], Value], where: Path | str) -> Value:
         while True:
             self._wait(where)
             try:
-                value = action()
+                return action()
             except (OSError, RuntimeError) as error:
                 if not is_full(error):
                     raise
-            else:
-                self._say("the disk has room again: training goes on")
-                return value
 
     def _wait(self, where: Path | str) -> None:
         until = time.monotonic() + self._wait_s
@@ -106,9 +107,11 @@ class Patience:
         if first:
             self._say(f"disk full: {where}: training waits; free space and it goes on")
 
-    def _end(self) -> None:
+    def _end(self) -> int:
+        """How many still wait."""
         with self._count:
             self._num_waiting -= 1
+            return self._num_waiting
 
 
 def patiently(

@@ -74,8 +74,10 @@ def _nudge_problems(plan: RunPlan, system: System, splits: Splits) -> Iterator[P
     for index, nudge in enumerate(plan.nudges):
         place = f"schedule.nudges[{index}]"
         setting = changed(setting, nudge.changes, place=place)
-        for key in (key for key in nudge.changes if knob_of(key) not in knobs):
-            yield Problem(f"{place}.{key}", "this run has no place for it, so it would change nothing", "leave it out")
+        if missing := [key for key in nudge.changes if knob_of(key) not in knobs]:
+            rule = "this run has no place for it, so it would change nothing"
+            yield from (Problem(f"{place}.{key}", rule, "leave it out") for key in missing)
+            continue
         try:
             check_change(make_plan(setting.config, choices=setting.choices), system, splits=splits, position=Position())
         except ConfigError as error:

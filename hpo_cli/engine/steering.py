@@ -120,7 +120,7 @@ class FolderSteering:
             around.origin(loop)
         else:
             loop.restore(course.state)
-            since = course.state["recorded_bytes"]["metrics.jsonl"] if event.get("file") else None
+            since = course.state["recorded_bytes"]["metrics"] if event.get("file") else None
         around.recorder.abandon(after=event["to"], known_after=course.step, since=since)
         self._standing.take(course)
         if loop.stepper.backend.shard.rank == 0:

@@ -19,7 +19,6 @@ from hpo_cli.engine.progress import Horizon
 from hpo_cli.engine.randomness import STEP, derive, seed_everywhere
 from hpo_cli.engine.system import System
 
-
 Measured = Literal["nothing", "gradients"]
 """What a step notes about itself beside its losses: nothing, or how large its gradient and its move are."""
 
@@ -190,10 +189,11 @@ class Stepper:
             nn.utils.clip_grad_value_(self._parameters, settings.clip_value)
 
     def _moved(self, before: list[torch.Tensor]) -> torch.Tensor:
-        """|w - w before| / |w before|, 0 for weights that were and stay zero."""
-        change = torch._foreach_sub([parameter.detach() for parameter in self._parameters], before)
-        tiny = torch.finfo(before[0].dtype).tiny
-        return _norm(change) / _norm(before).clamp(min=tiny)
+        """|w - w before| / |w before|, 0 where all weights were zero."""
+        size = _norm(before)
+        now = [parameter.detach() for parameter in self._parameters]
+        change = _norm(list(torch._foreach_sub(now, before)))  # noqa: SLF001 - what torch's own optimizers call
+        return torch.where(size > 0, change / size, 0.0)
 
     def _scale(self) -> float:
         """The scaler's scale, which falls when it leaves a step out. Waits for the device, so only where it counts."""
@@ -201,9 +201,11 @@ class Stepper:
         return 0.0 if scaler is None or self.system.settings.ema is None else float(scaler.get_scale())
 
 
-def _norm(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+def _norm(tensors: list[torch.Tensor]) -> torch.Tensor:
     """The norm of all of them as one vector, a scalar on their device."""
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
+    norms = torch._foreach_norm(tensors)  # noqa: SLF001 - what torch's own clipping calls
+    norm: torch.Tensor = torch.linalg.vector_norm(torch.stack(norms))
+    return norm
 
 
 def _without_profiling(optimizer: torch.optim.Optimizer) -> Callable[[torch.optim.Optimizer], object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from hpo_cli.engine.batches import DeviceBatches, dtype_of, order_of, source, te
 from hpo_cli.engine.checkpoints import weights_sha256
 from hpo_cli.engine.course import Course, chart, check_agreement
 from hpo_cli.engine.knobs import planned_knobs
-from hpo_cli.engine.lightning import MisconfigurationException, pl
+from hpo_cli.engine.lightning import LightningEnvironment, MisconfigurationException, pl
 from hpo_cli.engine.loggers import check_logger, make_logger, mirror
 from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.module import LightningRun, Stretches
@@ -119,7 +120,9 @@ class Training:
         self._folder, self._is_lost = folder, is_lost
         self._trainer = make_trainer(self.plan, folder=folder, ranks=ranks)
         try:
-            self._trainer.fit(self._module, train_dataloaders=Stretches(self._module))
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="The `srun` command")  # processes are started by us
+                self._trainer.fit(self._module, train_dataloaders=Stretches(self._module))
             if self._module.loop is not None:
                 self._module.loop.save()
                 self._recorder.abandon(after=self._module.loop.position.step)
@@ -250,7 +253,7 @@ def make_trainer(plan: RunPlan, *, folder: Path, ranks: Ranks | None) -> pl.Trai
             strategy="ddp" if ranks else "auto",
             precision=plan.trainer.precision,  # type: ignore[arg-type]
             deterministic=_deterministic(plan),
-            plugins=[LocalRanks(ranks)] if ranks else None,
+            plugins=[LocalRanks(ranks) if ranks else LightningEnvironment()],  # a scheduler's own is none of ours
             max_epochs=1,
             logger=logger or False,
             enable_checkpointing=False,

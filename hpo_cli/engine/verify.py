@@ -21,8 +21,8 @@ from hpo_cli.engine.verify_moments import (
 )
 from hpo_cli.errors import RunFailedError, UserError
 from hpo_cli.record.atomic import write_json
-from hpo_cli.record.folder import METRICS
-from hpo_cli.record.ledger import read_ledger
+from hpo_cli.record.folder import METRICS, RESULT
+from hpo_cli.record.ledger import fold, read_ledger
 from hpo_cli.record.metrics import read_metrics
 
 KILLS_IN_A_LIFE = 10
@@ -156,7 +156,7 @@ class _Verification:
         verdict.lives += 1
         folder = self._order.folder / f"killed-{verdict.lives}"
         kills = self._planned(names)
-        while True:
+        while not _is_over(folder):
             kill = kills.pop(0) if kills else None
             resumed = _has_begun(folder)
             ended = self._attempt(folder, self._action(folder), kill=kill)
@@ -167,8 +167,9 @@ class _Verification:
             if ended.exit_code:
                 verdict.differs = [f"exit code {ended.exit_code}: {_last_line(folder)}; see {_output(folder)}"]
                 return []
-            verdict.differs = list(differences(self._straight, folder))
-            return [one.name for one in ([kill] if kill else []) + kills]
+            kills = [kill, *kills] if kill is not None else kills
+        verdict.differs = list(differences(self._straight, folder))
+        return [one.name for one in kills]
 
     def _planned(self, names: Sequence[str]) -> list[Kill]:
         """Kills in the order of the steps that they wait for, spread over the run; those of the end come last."""
@@ -234,13 +235,20 @@ def _has_begun(folder: Path) -> bool:
         return False
 
 
+def _is_over(folder: Path) -> bool:
+    """Whether the run came to its end, and its record with it, though it may have been killed right after."""
+    return (folder / RESULT).exists() and fold(read_ledger(folder).events).status == "finished"
+
+
 def _output(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.out")
 
 
 def _last_line(folder: Path) -> str:
+    """The last thing that a run said, without the words that lead on from an error."""
     lines = _output(folder).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    said = [line for line in lines if not line.startswith(("run  ", "next  "))]
+    return said[-1] if said else "it said nothing"
 
 
 def _count_tensors(value: object) -> int:

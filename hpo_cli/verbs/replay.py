@@ -16,7 +16,7 @@ from hpo_cli.errors import RunFailedError, UserError
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
 from hpo_cli.record.atomic import replace_file
-from hpo_cli.record.contents import count, mapping, text, words
+from hpo_cli.record.contents import count, mapping, words
 from hpo_cli.record.folder import HYDRA, METRICS, START
 from hpo_cli.record.line import Line as Chain
 from hpo_cli.record.metrics import read_metrics
@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     args = parser.read(argv)
     original = read_parent(find_run(args.run, args.outputs), allow=args.allow)
     with redirect_stdout(sys.stderr if args.json else sys.stdout):
-        found = replay(original)
+        found = replay(original, outputs=args.outputs)
     if args.json:
         write_json(found.to_json())
     else:
@@ -72,14 +72,14 @@ def main(argv: Sequence[str]) -> int:
     return 0 if found.is_identical else 1
 
 
-def replay(original: Parent) -> Replayed:
-    """A new run that trains as the original did, and how they compare. Raises UserError."""
+def replay(original: Parent, *, outputs: str) -> Replayed:
+    """A new run below `outputs` that trains as the original did, and how they compare. Raises UserError."""
     if original.is_live:
         name = original.folder.name
         raise UserError(f"{name}: still trains, so its end is not known; wait, or `hpo-run stop {name}` first")
     step = _end_of(original)
     line = original.line
-    folder = _folder(original)
+    folder = _folder(original, outputs)
     _copy_chain(line, folder)
     if original.record.status != "finished":
         put_off(folder, step=original.start_step, due={"step": step}, do="stop", why="the original ended here")
@@ -103,14 +103,14 @@ def _end_of(original: Parent) -> int:
     return max(saved)
 
 
-def _folder(original: Parent) -> Path:
+def _folder(original: Parent, outputs: str) -> Path:
     """The replay's folder: the same plan, and what a branch begins with."""
     started = original.started
     parent = mapping(started.get("parent")) or None
     who = {"run": original.folder.name, "path": str(original.folder.resolve())}
     first = original.folder / START
     return start_run(
-        _with_outputs(original.plan, text(started.get("cwd"))),
+        _with_outputs(original.plan, outputs),
         command=words(started.get("command")),
         overrides=words(started.get("overrides")),
         hydra_files=_hydra_files(original.folder),
@@ -118,11 +118,10 @@ def _folder(original: Parent) -> Path:
     )
 
 
-def _with_outputs(plan: RunPlan, cwd: str) -> RunPlan:
+def _with_outputs(plan: RunPlan, outputs: str) -> RunPlan:
     """The plan with the folder of all runs as it is from here."""
-    if not cwd or Path(cwd) == Path.cwd():
+    if Path(plan.outputs).is_absolute():
         return plan
-    outputs = str(Path(cwd) / plan.outputs)
     return replace(plan, outputs=outputs, config={**plan.config, "outputs": outputs})
 
 

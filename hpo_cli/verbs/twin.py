@@ -61,6 +61,7 @@ def _try(parent: Parent, words: Sequence[str], at: str, *, epochs: int, outputs:
     state = past(parent, goal)
     check_length(parent, found.plan, state)
     step, end = state["position"]["step"], state["position"]["epoch"] + epochs
+    length = f"{epochs} epoch{'s' * (epochs > 1)}"
     folders = {}
     for which in TWINS:
         more = {"twin": which, "changes": list(words) if which == "with" else []}
@@ -68,7 +69,7 @@ def _try(parent: Parent, words: Sequence[str], at: str, *, epochs: int, outputs:
         why = f"twin of {folders['without'].name}" if which == "with" else "twin"
         if which == "with":
             put_off(folders[which], step=step, due={"step": step}, do="nudge", changes=dict(changes), why=why)
-        put_off(folders[which], step=step, due={"epoch": end}, do="stop", why=f"{why}: {epochs} epochs")
+        put_off(folders[which], step=step, due={"epoch": end}, do="stop", why=f"{why}: {length}")
     failed = {which: why for which, folder in folders.items() if (why := _train(folder, f"{which} {' '.join(words)}"))}
     after = revised(*setting, changes)
     return Comparison(

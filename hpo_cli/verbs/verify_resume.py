@@ -77,17 +77,21 @@ class Runs:
 
     def start(self, folder: Path, *, words: Sequence[str]) -> int:
         """See engine.verify.Runs."""
-        from hpo_cli.cli import main as command
-
-        composing = self._found.words
-        all_words = [*composing.command[1:], *words, f"hydra.run.dir={folder}"]
-        return command(all_words)
+        return _train([*self._found.words.command[1:], *words, f"hydra.run.dir={folder}"])
 
     def resume(self, folder: Path) -> int:
         """See engine.verify.Runs."""
-        from hpo_cli.cli import main as command
+        return _train([f"resume={folder}"])
 
-        return command([f"resume={folder}"])
+
+def _train(words: list[str]) -> int:
+    from hpo_cli.verbs import train
+
+    try:
+        return train.main(words)
+    except UserError as error:
+        _say(str(error))
+        return error.exit_code
 
 
 def _own_words(words: ComposeWords) -> tuple[dict[str, Any], ComposeWords]:

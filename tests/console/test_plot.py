@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from hpo_cli.console.canvas import Canvas, thinned
 from hpo_cli.console.output import cells
-from hpo_cli.console.plot import MARKS, STYLES, Curve, Drawing, Frame, mark, plot
+from hpo_cli.console.plot import MARKS, STYLES, Curve, Drawing, Flag, Frame, mark, plot
 from hpo_cli.console.scale import Axis, axis, ticks
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -103,3 +103,33 @@ def test_thinning_keeps_the_picture() -> None:
     full.stroke(points, mark="*", style="")
     thin.stroke(kept, mark="*", style="")
     assert list(thin.lines()) == list(full.lines())
+
+
+def flagged(*flags: Flag, columns: int = 60) -> list[str]:
+    curve = Curve("title", range(101), [float(k) for k in range(101)])
+    lines = plot([curve], Frame("title", "step", columns, 12, "marks", flags=flags))
+    return ["".join(span.text for span in line) for line in lines]
+
+
+def test_a_flag_stands_at_its_place_with_a_line_above() -> None:
+    lines = flagged(Flag(50, "n1"))
+    rule = lines[-2].partition("└")[2]
+    assert rule.index("n1") == pytest.approx((len(rule) - 1) / 2, abs=1)
+    assert sum("┊" in line for line in area(lines)) >= len(area(lines)) - 1
+    assert not any("┊" in line for line in flagged())
+
+
+def test_of_flags_in_one_place_the_later_is_told_and_none_is_cut() -> None:
+    lines = flagged(*(Flag(50, f"n{k}") for k in range(1, 9)), Flag(100, "w12"), Flag(101, "out"))
+    assert "n8" in lines[-2]
+    assert lines[-2].endswith("w12")
+    assert "n7" not in lines[-2]
+    assert "out" not in lines[-2]
+
+
+def test_a_range_shows_its_part_alone() -> None:
+    curve = Curve("title", range(101), [float(k) for k in range(101)])
+    lines = plot([curve], Frame("title", "step", 60, 12, "marks", x_range=Axis(90, 100)))
+    whole = "\n".join("".join(span.text for span in line) for line in lines)
+    assert "100 ┤" in whole
+    assert " 50 ┤" not in whole

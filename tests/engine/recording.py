@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +9,9 @@ import torch
 
 from hpo_cli.engine.patience import Patience
 from hpo_cli.engine.recorder import FolderRecorder
+from hpo_cli.plan import CheckpointPlan
 from hpo_cli.record import ledger
 from hpo_cli.record.line import Line, living_line
-from tests.engine.plans import plan
 
 if TYPE_CHECKING:
     from hpo_cli.record.ledger import Event
@@ -33,8 +32,8 @@ def empty_run(folder: Path) -> Path:
 
 def recorder_in(folder: Path, *, patience: Patience | None = None, after: int | None = None, **keep: int) -> Any:
     """A FolderRecorder for `folder`. keep: keep_last, keep_best."""
-    checkpoint = replace(plan().checkpoint, **{"keep_last": 2, "keep_best": 1, **keep})
-    return FolderRecorder(folder, checkpoint, after=after, patience=patience)
+    plan = CheckpointPlan(every_steps=None, every_minutes=None, **{"keep_last": 2, "keep_best": 1, **keep})
+    return FolderRecorder(folder, plan, after=after, patience=patience)
 
 
 def events_of(folder: Path, kind: str | None = None) -> list[Event]:

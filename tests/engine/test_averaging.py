@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING, Any
+
 import pytest
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from hpo_cli.engine import checkpoints
 from hpo_cli.engine.averaging import WeightAverage
+from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.evaluation import evaluate, judge
 from hpo_cli.engine.knobs import set_knobs
 from hpo_cli.engine.stop import StopFlag
 from tests.engine.plans import SMALL, arrays, new_loop, plan, rows_of, trained
+
+if TYPE_CHECKING:
+    from hpo_cli.engine.loop import TrainingLoop
 
 
 def net() -> nn.Sequential:
@@ -108,3 +116,32 @@ def test_training_itself_does_not_feel_the_average() -> None:
     for ours, bare in zip(with_it.system.model.parameters(), without.system.model.parameters(), strict=True):
         assert torch.equal(ours, bare)
     assert new_loop(plan(*SMALL)).system.average is None
+
+
+@pytest.mark.parametrize("bad", [0, 3, 6])
+def test_a_step_that_the_scaler_leaves_out_is_no_update_of_the_average(bad: int) -> None:
+    """Weights, average and its count are those of a run that never met the step."""
+    made = plan("regularization.ema=0.9", "optimizer=sgd", "schedule=constant", *SMALL)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    loop = new_loop(made, backend=Backend(scaler=scaler))
+    loop.begin()
+    for step in range(8):
+        before = averaged(loop)
+        if step == bad:
+            hook = next(loop.system.model.parameters()).register_hook(lambda gradient: gradient * math.inf)
+        loop.advance(1, StopFlag())
+        if step == bad:
+            hook.remove()
+            assert scaler.get_scale() == 512.0
+        assert (averaged(loop) == before) == (step == bad)
+    assert loop.system.average is not None
+    assert loop.system.average.state()["num_updates"] == 7
+
+
+def averaged(loop: TrainingLoop) -> tuple[Any, str]:
+    """How many updates the average has seen, and its tensors as a hash."""
+    average = loop.system.average
+    if average is None:
+        return 0, ""
+    named = {str(i): tensor for i, tensor in enumerate(average.tensors)}
+    return average.state()["num_updates"], checkpoints.weights_sha256(named.items())

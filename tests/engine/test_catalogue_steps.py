@@ -14,8 +14,8 @@ from hpo_cli.components.mixing import mix
 from hpo_cli.engine import evaluation
 from hpo_cli.engine.evaluation import judge
 from hpo_cli.engine.knobs import read_knobs, set_knobs
-from hpo_cli.engine.moving import momentum_of, set_momentum
 from hpo_cli.engine.loop import TrainingLoop
+from hpo_cli.engine.moving import momentum_of, set_momentum
 from hpo_cli.engine.randomness import STEP, derive, seed_everywhere
 from hpo_cli.engine.stop import StopFlag
 from hpo_cli.options import list_options
@@ -40,7 +40,7 @@ def test_the_rate_follows_the_batch_of_an_update(rule: str, factor: float) -> No
 
 def one_step(loop: TrainingLoop) -> tuple[torch.Tensor, torch.Tensor]:
     """The first batch, after the loop has taken one step from it."""
-    batch = next(loop._train.batches(0, start=0, batch_size=32))
+    batch = next(loop.train_source.batches(0, start=0, batch_size=32))
     loop.begin()
     loop.stepper.update([batch], rates=loop.stepper.rates(0, loop.horizon), place=(0, 0), sizes=[32])
     return batch

@@ -188,7 +188,9 @@ def test_every_loss_with_every_augmentation_has_the_values_of_the_plan(loss: str
 def test_a_loss_for_other_data_has_the_values_of_the_plan(loss: str, head: str, tmp_path: Path) -> None:
     table = tmp_path / "people.csv"
     table.write_text("age,height,weight\n" + "".join(f"{i},{i * 7 % 5},{i * 3 % 4}\n" for i in range(40)))
-    agrees(plan(*(word.format(table=table) if "{table}" in word else word for word in OF_OTHER_DATA[head]), f"loss={loss}"))
+    agrees(
+        plan(*(word.format(table=table) if "{table}" in word else word for word in OF_OTHER_DATA[head]), f"loss={loss}")
+    )
 
 
 def test_a_plan_with_other_values_is_not_what_a_system_has() -> None:
@@ -239,8 +241,7 @@ def test_more_epochs_are_trained_and_the_schedule_goes_on_from_where_it_is() -> 
 
 
 ONE_CYCLE, COSINE, PLATEAU = (
-    {"option": name, **{key: value for key, value in plan(f"schedule={name}").config["schedule"].items()}}
-    for name in ("one_cycle", "cosine", "plateau")
+    {"option": name, **plan(f"schedule={name}").config["schedule"]} for name in ("one_cycle", "cosine", "plateau")
 )
 for described in (ONE_CYCLE, COSINE, PLATEAU):
     del described["warmup_steps"], described["nudges"]
@@ -293,7 +294,8 @@ def test_a_schedule_of_the_same_kind_remembers_and_another_kind_begins_anew() ->
 
 
 @pytest.mark.parametrize("wrong", [
-    {**COSINE, "_target_": "os.system"}, {**COSINE, "flor": 0.1}, {**COSINE, "_target_": "hpo_cli.components.schedules.cosin"},
+    {**COSINE, "_target_": "os.system"}, {**COSINE, "flor": 0.1},
+    {**COSINE, "_target_": "hpo_cli.components.schedules.cosin"},
 ])  # fmt: skip
 def test_a_schedule_that_cannot_be_built_changes_nothing(wrong: dict[str, Any]) -> None:
     system = new_loop(plan(*SYSTEMS["momentum"])).system

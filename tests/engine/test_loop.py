@@ -183,7 +183,7 @@ def test_a_step_draws_its_own_noise() -> None:
     """The same batch elsewhere in the epoch, in another epoch or under another seed is dropped out differently."""
     loop = new_loop(plan("regularization.dropout=0.5", "lr=1e-30", *SMALL))
     loop.system.model.train()
-    batch = next(loop._train.batches(0, start=0, batch_size=32))
+    batch = next(loop.train_source.batches(0, start=0, batch_size=32))
     losses = []
     for seed, *place in ((0, 0, 0), (0, 0, 32), (0, 1, 0), (1, 0, 0), (0, 0, 0)):
         loop.stepper._seed = seed

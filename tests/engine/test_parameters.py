@@ -58,7 +58,7 @@ def test_the_step_obeys_the_groups() -> None:
     )
     loop = new_loop(made)
     loop.system.train()
-    x, y = next(loop._train.batches(0, start=0, batch_size=32))
+    x, y = next(loop.train_source.batches(0, start=0, batch_size=32))
     before = {name: p.detach().clone() for name, p in loop.system.model.named_parameters()}
     gradients = torch.autograd.grad(loop.stepper.loss_of(x, y), list(loop.system.model.parameters()))
     loop.stepper.update([(x, y)], rates=loop.stepper.rates(0, loop.horizon), place=(0, 0), sizes=[32])

@@ -269,9 +269,17 @@ def test_a_change_that_fits_has_no_problem() -> None:
 @pytest.mark.parametrize(
     ("changes", "position", "wanted"),
     [
-        ({"": {"epochs": 2}}, HALFWAY, "epochs=2: leaves nothing to train at step 10, after 2 epochs and a part of the"),
+        (
+            {"": {"epochs": 2}},
+            HALFWAY,
+            "epochs=2: leaves nothing to train at step 10, after 2 epochs and a part of the",
+        ),
         ({"": {"epochs": 1}}, HALFWAY, "epochs=1: leaves nothing to train"),
-        ({"": {"epochs": 2}}, Position(8, 2, 0), "epochs=2: leaves nothing to train at step 8, after 2 epochs; raise it"),
+        (
+            {"": {"epochs": 2}},
+            Position(8, 2, 0),
+            "epochs=2: leaves nothing to train at step 8, after 2 epochs; raise it",
+        ),
         ({"trainer": {"max_steps": 10}}, HALFWAY, "trainer.max_steps=10: leaves nothing to train at step 10"),
         ({"": {"batch_size": N + 1}}, HALFWAY, f"batch_size={N + 1}: must not exceed the {N} training samples"),
         ({"schedule": {"warmup_steps": 17}}, HALFWAY, "schedule.warmup_steps=17: must not exceed the 16 steps"),
@@ -315,7 +323,9 @@ def test_all_problems_of_a_change_come_at_once() -> None:
     assert len(change_problems(WORDS, changes, HALFWAY)) == 3
 
 
-@pytest.mark.parametrize("words", [("model.norm=batch", "finetune.freeze=1", *WORDS), ("data=text", "data.path={file}", "model=lstm")])
+@pytest.mark.parametrize(
+    "words", [("model.norm=batch", "finetune.freeze=1", *WORDS), ("data=text", "data.path={file}", "model=lstm")]
+)
 def test_a_check_leaves_no_trace_in_a_live_run(words: tuple[str, ...], tmp_path: Path) -> None:
     file = tmp_path / "text.txt"
     file.write_text("to be or not to be " * 200)
@@ -332,6 +342,24 @@ def test_a_check_leaves_no_trace_in_a_live_run(words: tuple[str, ...], tmp_path:
     assert len(tensors_of(before)) > 10
     assert all(map(torch.equal, tensors_of(before), tensors_of(system_state(system))))
     assert torch.equal(torch.get_rng_state(), drawn)
+
+
+@pytest.mark.parametrize(("words", "wanted"), [
+    (("model.depth=0", "schedule.nudges=[{at:0.5,regularization.dropout:0.2}]"), ["regularization.dropout"]),
+    (("schedule.nudges=[{at:0.5,batch_size:500}]",), ["batch_size=500"]),
+    (("schedule.nudges=[{at:0.2,epochs:1},{at:0.5,trainer.max_steps:2}]", "schedule.warmup_steps=5"),
+     ["schedule.warmup_steps=5", "schedule.warmup_steps=5"]),
+    (("schedule.nudges=[{at:0.5,lr:0.1,schedule:linear,regularization.dropout:0.2}]",), []),
+    (("schedule.nudges=[{at:0.5,schedule:{option:own,_target_:os.system}}]",), ["schedule._target_=os.system"]),
+])  # fmt: skip
+def test_planned_nudges_that_this_run_could_not_take_are_refused_at_its_start(
+    words: tuple[str, ...], wanted: list[str]
+) -> None:
+    found = problems(plan(*words, "epochs=4", *SMALL[: 1 if "model.depth=0" in words else 2]))
+    assert len(found) == len(wanted), found
+    for line, key in zip(found, wanted, strict=True):
+        assert line.startswith("schedule.nudges[")
+        assert line.split("].", 1)[1].startswith(f"{key}:"), line
 
 
 def tensors_of(value: Any) -> list[torch.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import math
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,10 @@ import torch
 from torch import nn
 
 from hpo_cli.engine.backend import Backend
+from hpo_cli.engine.stop import StopFlag
 from tests.conformance.options import collect, make, name_of
 from tests.engine.bare import Recipe, Result, bare_loop, mlp, rows
-from tests.engine.plans import SMALL, arrays, finish, new_loop, plan, rows_of, trained
+from tests.engine.plans import SMALL, arrays, finish, new_loop, plan, rows_of, trained, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -260,3 +262,81 @@ def test_stale_casts_of_the_weights_would_be_noticed(monkeypatch: pytest.MonkeyP
     loop = new_loop(made, backend=Backend(autocast=_autocast))
     with pytest.raises((AssertionError, RuntimeError)):
         compare(_inside_lightnings_autocast(loop), oracle)
+
+
+class _Notes:
+    """What a bare loop's gradients and weights were, before clipping, in plain float64 arithmetic."""
+
+    def __init__(self, limit: float | None) -> None:
+        self.norms: list[float] = []
+        self.weights: list[list[torch.Tensor]] = []
+        self._limit = limit
+
+    def clip(self, weights: list[nn.Parameter]) -> None:
+        self.norms.append(math.sqrt(sum(weight.grad.double().square().sum().item() for weight in weights)))  # type: ignore[union-attr]
+        self.weights.append([weight.detach().double().clone() for weight in weights])
+        if self._limit is not None:
+            nn.utils.clip_grad_norm_(weights, self._limit)
+
+    def ratios(self, model: nn.Module) -> list[float]:
+        after = [*self.weights[1:], [weight.detach().double() for weight in model.parameters()]]
+        return [_distance(new, old) / _distance(old) for old, new in zip(self.weights, after, strict=True)]
+
+
+def _distance(these: list[torch.Tensor], those: list[torch.Tensor] | None = None) -> float:
+    those = those or [torch.zeros_like(tensor) for tensor in these]
+    return math.sqrt(sum((a - b).square().sum().item() for a, b in zip(these, those, strict=True)))
+
+
+@pytest.mark.parametrize(("words", "recipe", "limit"), [
+    (SGD, Recipe(sgd), None),
+    ((*SGD, "regularization.clip_norm=0.01"), Recipe(sgd), 0.01),
+    ((*SGD, "batch.accumulate=2"), Recipe(sgd, accumulate=2), None),
+    (("optimizer=adam",), Recipe(adam), None),
+], ids=["sgd", "clipped", "accumulated", "adam"])  # fmt: skip
+def test_gradient_norm_and_update_ratio_are_those_of_a_bare_loop(
+    words: tuple[str, ...], recipe: Recipe, limit: float | None
+) -> None:
+    notes = _Notes(limit)
+    made = plan(*words, *CONSTANT)
+    bare = bare_loop(*arrays(made, "train"), dataclasses.replace(recipe, clip=notes.clip))
+    loop = new_loop(made)
+    loop.begin()
+    norms, ratios = [], []
+    while not loop.finished:
+        loop.advance(1, StopFlag())
+        assert loop.stepper.gradient_norm is not None
+        assert loop.stepper.update_ratio is not None
+        norms.append(loop.stepper.gradient_norm.item())
+        ratios.append(loop.stepper.update_ratio.item())
+    assert norms == pytest.approx(notes.norms, rel=1e-5)
+    assert ratios == pytest.approx(notes.ratios(bare.model), rel=1e-3)
+    assert min(norms) > 0.1
+    compare(loop, bare)
+
+
+def test_gradients_are_measured_at_steps_that_are_logged_and_at_no_other() -> None:
+    loop = new_loop(plan(*SMALL[:-1], "trainer.log_every_steps=3"))
+    loop.begin()
+    measured = []
+    for step in range(1, 9):
+        loop.advance(1, StopFlag())
+        if loop.stepper.gradient_norm is not None:
+            measured.append(step)
+    assert measured == [3, 4, 6, 8]
+
+
+def test_measuring_changes_nothing_that_is_learnt() -> None:
+    quiet, loud = (trained(plan(f"trainer.log_gradients={word}", *SMALL)) for word in ("false", "true"))
+    assert weights_of(quiet) == weights_of(loud)
+    assert quiet.stepper.gradient_norm is None
+
+
+def test_weights_of_zero_have_a_finite_ratio() -> None:
+    loop = new_loop(plan(*CONSTANT))
+    for parameter in loop.system.model.parameters():
+        nn.init.zeros_(parameter)
+    loop.begin()
+    loop.advance(1, StopFlag())
+    assert loop.stepper.update_ratio is not None
+    assert loop.stepper.update_ratio.isfinite()

@@ -14,7 +14,7 @@ import yaml
 from hpo_cli.errors import ConfigError, RunFailedError
 from hpo_cli.plan import RunPlan, plan_from_dict
 from hpo_cli.record import start
-from hpo_cli.record.start import environment, git_state, start_run
+from hpo_cli.record.start import Origin, environment, git_state, start_run
 from tests.command_line import compose_and_check
 
 FILES = {"config.yaml": "lr: 1\n", "hydra.yaml": "hydra: {}\n", "overrides.yaml": "[]\n"}
@@ -117,3 +117,25 @@ def test_the_commit_is_named_and_changes_are_noticed(tmp_path: Path) -> None:
 def test_without_git_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert git_state() is None
+
+
+def test_a_branch_names_its_parent_once_its_first_state_is_there(plan: RunPlan) -> None:
+    seen: list[bool] = []
+
+    def write(path: Path) -> None:
+        seen.append((path.parent.parent / "ledger.jsonl").exists())
+        path.write_bytes(b"state")
+
+    parent = {"run": "aaaaaa", "path": "/runs/aaaaaa", "step": 5, "line": [], "partial": False}
+    origin = Origin(parent=parent, write_state=write)
+    folder = start_run(plan, command=["hpo-run"], hydra_files={}, overrides=[], origin=origin)
+    assert seen == [False]
+    assert (folder / "checkpoints" / "start.pt").read_bytes() == b"state"
+    event = json.loads((folder / "ledger.jsonl").read_text())
+    assert event["parent"] == parent
+    assert "replay_of" not in event
+
+
+def test_a_run_from_nothing_names_no_origin(plan: RunPlan) -> None:
+    event = json.loads((begin(plan) / "ledger.jsonl").read_text())
+    assert not {"parent", "replay_of"} & set(event)

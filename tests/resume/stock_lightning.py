@@ -60,11 +60,13 @@ def _train(folder: Path, *, dropout: float, shuffle: bool, killer: bool = False)
 
 def main(words: list[str]) -> int:
     """Print what differs first; exit code 1 when something does."""
-    dropout, shuffle = float(words[0]), words[1] == "shuffled"
+    dropout, shuffle, kills = float(words[0]), words[1] == "shuffled", (True, False)
+    if "unkilled" in words:
+        kills = (False,)
     torch.set_num_threads(1)
     ends = []
     with adopting_orphans():
-        for name, killers in (("straight", (False,)), ("killed", (True, False))):
+        for name, killers in (("straight", (False,)), ("killed", kills)):
             folder = Path(name)
             folder.mkdir()
             for killer in killers:

@@ -7,7 +7,7 @@ import functools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo_cli.errors import ConfigError
@@ -174,6 +174,7 @@ keys = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(keys, st.tuples(st.sampled_from([*OPERATIONS, "?"]), plain), max_size=4))
 def test_any_changes_give_a_config_or_a_refusal(changes: dict[str, Any]) -> None:
     setting = composed()

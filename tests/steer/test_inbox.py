@@ -225,6 +225,11 @@ def test_bytes_that_are_no_command(inbox: Path, content: bytes) -> None:
     assert reason(inbox)
 
 
+def test_a_command_that_says_two_things_says_none(inbox: Path) -> None:
+    put(inbox, json.dumps(NUDGE).replace('"verb"', '"verb": "pause", "verb"').encode())
+    assert reason(inbox) == "it is no strict JSON"
+
+
 WRONG: list[tuple[list[Any], str]] = [
     ([("id",), "other"], "id"), ([("id",), None], "id"), ([("verb",), "exec"], "verb"), ([("verb",), []], "verb"),
     ([("args",), []], "args"),
@@ -324,7 +329,7 @@ contents = (
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=120)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=120, deadline=None)
 @given(st.lists(contents, min_size=1, max_size=4))
 def test_any_bytes_are_a_command_or_set_aside(inbox: Path, found: list[bytes]) -> None:
     for number, content in enumerate(found):

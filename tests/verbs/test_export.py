@@ -12,7 +12,7 @@ import yaml
 
 from hpo_cli.verbs.export import share
 from tests.command_line import call, refuse_in_one_line
-from tests.verbs.steered import SMALL, begun, child_of, nudge_at, nudged, rows_of, sha_of, train
+from tests.verbs.steered import begun, child_of, nudge_at, nudged, rows_of, sha_of, train
 from tests.verbs.trained import inside
 
 MACHINE = ("trainer=cpu", "trainer.threads=1", "trainer.log_every_steps=1")
@@ -65,7 +65,7 @@ def test_the_same_model_with_the_file_ends_with_the_same_bits(parent: Path) -> N
 
 def test_another_model_is_looked_after_in_the_same_way(parent: Path) -> None:
     export("parent", "--to", "mine/experiment/care.yaml")
-    other = child_of("--config-dir", "mine", "experiment=care", "model=cnn", "model.width=4", *MACHINE)
+    other = child_of("--config-dir", "mine", "experiment=care", "model=cnn", "model.channels=4", *MACHINE)
     assert [row["lr"] for row in rows_of(other)] == [row["lr"] for row in rows_of(parent)]
     assert sha_of(other) != sha_of(parent)
 
@@ -119,7 +119,3 @@ def test_a_place_that_would_not_be_found_is_refused(parent: Path, to: str, part:
 def test_every_step_has_a_share_that_leads_back_to_it(total: int) -> None:
     steps = range(total + 1) if total <= 1000 else range(0, total + 1, 37)
     assert [round(share(step, total) * total) for step in steps] == list(steps)
-
-
-def test_the_small_runs_are_what_the_file_needs_to_say() -> None:
-    assert "batch_size=16" in SMALL

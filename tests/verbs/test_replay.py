@@ -75,7 +75,7 @@ def test_a_run_that_was_trained_otherwise_is_found_different(parent: Path, which
         ledger.append(parent, event.pop("event"), **event)
     answer = call("replay", "parent")
     assert answer.code == 1, answer
-    assert "different  model." in answer.out or "different  position" in answer.out or "different" in answer.out
+    assert "different  " in answer.out
     assert "numbers differ" in answer.out
     assert "the first row of metrics that differs is that of step 11" in answer.out
 
@@ -106,7 +106,7 @@ def test_a_branch_is_replayed_from_its_own_start(parent: Path) -> None:
 
 
 def test_a_run_that_was_rolled_back_is_replayed_along_its_living_line(parent: Path) -> None:
-    folder = begun("outputs/all/rolled", "epochs=300")
+    folder = begun("outputs/all/rolled", "epochs=200", "trainer.log_every_steps=50")
     args = {"to": {"step": 0}, "skip_batches": 3, "changes": {"lr": ["*=", 0.5]}}
     send(folder, "rollback", args, who="ada@bench")
     train(folder)

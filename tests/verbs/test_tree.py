@@ -84,5 +84,5 @@ def test_a_long_line_of_descent_is_fast(tmp_path: Path, capsys: pytest.CaptureFi
         last = descend(made, parent=child_of(last))
     began = time.monotonic()
     assert tree.main(["--outputs", str(tmp_path)]) == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert "run1199" in capsys.readouterr().out

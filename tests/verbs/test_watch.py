@@ -16,7 +16,8 @@ from tests.live_run import append_rows, held, make_live_run, row_at
 from tests.run_folders import Run, add_events, make_run
 from tests.terminal import ENTERED, LEFT, Terminal, terminal
 
-CODE = "import sys; from hpo_cli.cli import main; sys.exit(main(sys.argv[1:]))"
+START = "import sys; from hpo_cli.cli import main; "
+CODE = f"{START}sys.exit(main(sys.argv[1:]))"
 
 SHELL = """
 import subprocess, sys
@@ -224,7 +225,7 @@ def test_nothing_is_sent_twice_when_nothing_changed(live: Path) -> None:
 
 
 def test_nothing_heavy_is_imported_to_watch(live: Path) -> None:
-    code = f"import sys; from hpo_cli.cli import main; main(sys.argv[1:]); print(sorted({{name.split('.')[0] for name in sys.modules}}))"
+    code = f"{START}main(sys.argv[1:]); print(sorted({{name.partition('.')[0] for name in sys.modules}}))"
     child = subprocess.run([sys.executable, "-c", code, "watch", str(live)], capture_output=True, text=True, check=True)
     loaded = set(json.loads(child.stdout.splitlines()[-1].replace("'", '"')))
     assert "hpo_cli" in loaded
