@@ -144,7 +144,8 @@ class CheckpointPlan:
     every_minutes: float | None
     keep_last: int
     keep_best: int
-    keep_abandoned: int = 0  # runs from before there were rollbacks
+    keep_older: int = 0
+    keep_abandoned: int = 0
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import IO, Any, cast
@@ -98,11 +98,35 @@ def _check_sums(path: Path) -> None:
             raise zipfile.BadZipFile(f"{record} is damaged")
 
 
-def prune(folder: Path, *, prefix: str, keep: int, spare: Collection[str] = ()) -> None:
-    """Remove all but the newest `keep` files that start with `prefix`, and those named in `spare`."""
-    for path in sorted(folder.glob(f"{prefix}*.pt"))[: -keep or None]:
-        if path.name not in spare:
+def prune(folder: Path, *, prefix: str, keep: int, older: int = 0, spare: Collection[str] = ()) -> None:
+    """Remove files that start with `prefix`: all but the newest `keep`, `older` of those before, and `spare`."""
+    files = {_step_of(path): path for path in sorted(folder.glob(f"{prefix}*.pt"))}
+    steps = list(files)
+    kept = {*steps[len(steps) - keep :], *spread(steps[: len(steps) - keep], now=steps[-1] if steps else 0, keep=older)}
+    for step, path in files.items():
+        if step not in kept and path.name not in spare:
             path.unlink(missing_ok=True)
+
+
+def spread(steps: Sequence[int], *, now: int, keep: int) -> list[int]:
+    """`keep` of these rising steps, dense where they are near `now` and ever thinner towards the start.
+
+    One after the other goes whose gap would be the smallest for its age, so that the distance to a kept state stays
+    in proportion to how far back one wants to go.
+
+    >>> spread([10, 20, 30, 40, 50, 60, 70, 80], now=90, keep=4)
+    [40, 60, 70, 80]
+    """
+    left = list(steps)
+    while len(left) > keep:
+        ends = [0, *left, now]
+        gaps = [(ends[i + 2] - ends[i]) / max(1, now - step) for i, step in enumerate(left)]
+        del left[gaps.index(min(gaps))]
+    return left
+
+
+def _step_of(path: Path) -> int:
+    return int(path.stem.partition("-")[2])
 
 
 def snapshot(state: Any) -> Any:

@@ -23,7 +23,7 @@ from hpo_cli.record.line import Line, living_line
 MACHINE = (
     *("trainer.accelerator", "trainer.threads", "data.placement", "data.num_workers"),
     *("checkpoint.every_steps", "checkpoint.every_minutes", "checkpoint.keep_last", "checkpoint.keep_best"),
-    "checkpoint.keep_abandoned",
+    *("checkpoint.keep_older", "checkpoint.keep_abandoned"),
 )
 """Keys that say how the machine works, not what is learnt: a resumed run may have others."""
 

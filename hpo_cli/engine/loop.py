@@ -231,7 +231,8 @@ class TrainingLoop:
         if stepper.gradient_norm is None or stepper.update_ratio is None:
             return {}
         norms = torch.stack([stepper.gradient_norm, stepper.update_ratio]).tolist()
-        return dict(zip(("train/grad_norm", "train/update_ratio"), norms, strict=True))
+        named = zip(("train/grad_norm", "train/update_ratio"), norms, strict=True)
+        return {name: norm for name, norm in named if math.isfinite(norm)}
 
     def _end_epoch(self) -> None:
         self._collect()

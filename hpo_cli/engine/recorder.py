@@ -223,10 +223,11 @@ class FolderRecorder:
         for save, digest in [(save, self._write(save)) for save in saves]:
             noted = {"file": f"{CHECKPOINTS}/{save.name}", "sha256": digest, **save.fields}
             append(self._folder, "checkpointed", step=save.step, patience=self._patience, **noted)
-        for prefix, keep in (("best-", self._plan.keep_best), ("step-", self._plan.keep_last)):
+        plan = self._plan
+        for prefix, keep, older in (("best-", plan.keep_best, 0), ("step-", plan.keep_last, plan.keep_older)):
             written = [save.name for save in saves if save.name.startswith(prefix)]
             if written:
-                checkpoints.prune(self._folder / CHECKPOINTS, prefix=prefix, keep=keep, spare=written)
+                checkpoints.prune(self._folder / CHECKPOINTS, prefix=prefix, keep=keep, older=older, spare=written)
 
     def _write(self, save: Save) -> str:
         path = self._folder / CHECKPOINTS / save.name

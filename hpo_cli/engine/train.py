@@ -118,7 +118,7 @@ class Training:
         after a signal.
         """
         self._folder, self._is_lost = folder, is_lost
-        self._trainer = make_trainer(self.plan, folder=folder, ranks=ranks)
+        self._trainer = make_trainer(self.plan, folder=folder, ranks=ranks, after=self.course.step)
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="The `srun` command")  # processes are started by us
@@ -194,7 +194,7 @@ class Training:
         val = tensors(self.splits.val, device=home, dtype=dtype)
         course = self.course
         if backend.shard.rank == 0:
-            copy = mirror(self._trainer.loggers, plan)
+            copy = mirror(self._trainer.loggers, plan, folder=self._folder, after=course.step)
             self._recorder = FolderRecorder(
                 self._folder, plan.checkpoint, mirror=copy, after=course.step, patience=self.patience
             )
@@ -243,9 +243,12 @@ class Training:
         return torch.compile(model) if self.plan.trainer.compile else model  # type: ignore[return-value]
 
 
-def make_trainer(plan: RunPlan, *, folder: Path, ranks: Ranks | None) -> pl.Trainer:
-    """A Lightning Trainer that owns devices and precision and leaves loops, records and bars to us."""
-    logger = None if ranks and ranks.rank else make_logger(plan, folder)
+def make_trainer(plan: RunPlan, *, folder: Path, ranks: Ranks | None, after: int = 0) -> pl.Trainer:
+    """A Lightning Trainer that owns devices and precision and leaves loops, records and bars to us.
+
+    after: the step from which training goes on.
+    """
+    logger = None if ranks and ranks.rank else make_logger(plan, folder, after=after)
     try:
         return pl.Trainer(
             accelerator=plan.trainer.accelerator,

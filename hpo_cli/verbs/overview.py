@@ -59,7 +59,7 @@ def _overview(config_dir: Path | None) -> Iterator[Line]:
     yield line(Span("groups", "bold"), "  (group=option; more: hpo-run --help optimizer, --help optimizer=adam)")
     for group in list_groups(config_dir=config_dir):
         yield from _group(group, config_dir)
-    yield line("  and checkpoint, finetune: hpo-run --help finetune")
+    yield line("  and checkpoint, finetune, rescue: hpo-run --help rescue")
     yield line("")
     yield line(Span("flags", "bold"))
     yield line("  --cfg job|hydra|all [--resolve]   print the composed config and stop")

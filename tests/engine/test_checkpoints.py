@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickletools
 import random
 import zipfile
@@ -209,3 +210,25 @@ def test_a_snapshot_stays_as_it_was() -> None:
         w += 1
     assert equal(copied, {"a": torch.zeros(2), "b": [torch.zeros(2), (1, "x")], "c": None})
     assert not copied["a"].requires_grad
+
+
+def test_older_states_lie_ever_thinner_towards_the_start() -> None:
+    """Two weeks of a checkpoint every five minutes: minutes, hours and days ago are all there to go back to."""
+    kept: list[int] = []
+    for now in range(1, 4001):
+        kept = [*checkpoints.spread([*kept, now][:-2], now=now, keep=4), *[*kept, now][-2:]]
+    ages = [4000 - step for step in kept]
+    assert len(kept) == 6
+    assert ages[:1] > [400]
+    assert ages[-2:] == [1, 0]
+    assert all(older / newer <= 8 for older, newer in itertools.pairwise(ages[:-1]))
+
+
+def test_files_beyond_the_newest_are_thinned_out_and_no_others_touched(tmp_path: Path) -> None:
+    for step in range(10, 100, 10):
+        (tmp_path / checkpoints.last_name(step)).touch()
+    (tmp_path / "kept-00000010.pt").touch()
+    checkpoints.prune(tmp_path, prefix="step-", keep=1, older=4)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "kept-00000010.pt", *(checkpoints.last_name(step) for step in (40, 60, 70, 80, 90))
+    ]  # fmt: skip

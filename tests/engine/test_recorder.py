@@ -49,7 +49,7 @@ def test_every_checkpoint_in_the_ledger_has_the_hash_of_its_file(start: Start) -
 @pytest.mark.parametrize(("keep_last", "keep_best"), [(1, 0), (2, 1), (3, 2)])
 def test_as_many_checkpoints_are_kept_as_asked(keep_last: int, keep_best: int, start: Start) -> None:
     made = varied(varied(plan(*SMALL), "", epochs=6, lr=0.003, batch_size=60), "schedule", warmup_steps=0)
-    ran = start(varied(made, "checkpoint", every_steps=1, keep_last=keep_last, keep_best=keep_best))
+    ran = start(varied(made, "checkpoint", every_steps=1, keep_last=keep_last, keep_best=keep_best, keep_older=0))
     ran.go()
     names = [path.name for path in ran.files("step-*")]
     assert names == [checkpoints.last_name(step) for step in range(18 - keep_last + 1, 19)]
