@@ -5,7 +5,7 @@
 #   scripts/panda.sh outputs/panda/first data=fashion_mnist model=cnn epochs=200
 #
 # The first word is the run's folder, the others are those of hpo-run. Where the folder exists already, its run goes on
-# and the other words are not read. So one line in the crontab brings it back after a reboot:
+# and the other words are not read; a run that has ended is left alone. So one line in the crontab brings it back after a reboot:
 #
 #   @reboot cd ~/project && PATH=.venv/bin:$PATH scripts/panda.sh outputs/panda/first data=fashion_mnist >>panda.log 2>&1
 #
@@ -25,6 +25,12 @@ newest_step() {
   local line
   line=$(grep '"event": "checkpointed"' "$folder/ledger.jsonl" 2>/dev/null | tail -n 1)
   [[ $line =~ \"step\":\ ([0-9]+) ]] && echo "${BASH_REMATCH[1]}" || echo none
+}
+
+# Whether the run came to its end, or somebody told it to stop.
+has_ended() {
+  grep -oE '"event": "(started|resumed|finished|stopped|failed|interrupted)"' "$folder/ledger.jsonl" 2>/dev/null |
+    tail -n 1 | grep -qE 'finished|stopped'
 }
 
 # shellcheck disable=SC2317 # the traps call it
@@ -69,6 +75,10 @@ mkdir -p "$(dirname "$folder")" || exit 2
 command -v flock >/dev/null || { say "needs flock (util-linux)"; exit 2; }
 exec 9>"$folder.lock" || exit 2
 flock -n 9 || { say "another loop, or the run that it left, looks after $folder"; exit 2; }
+if has_ended; then
+  say "$folder has ended already; to go on: hpo-run resume=$folder epochs+=10"
+  exit 0
+fi
 trap 'pass_on INT' INT
 trap 'pass_on TERM' TERM
 

@@ -102,7 +102,8 @@ def prune(folder: Path, *, prefix: str, keep: int, older: int = 0, spare: Collec
     """Remove files that start with `prefix`: all but the newest `keep`, `older` of those before, and `spare`."""
     files = {_step_of(path): path for path in sorted(folder.glob(f"{prefix}*.pt"))}
     steps = list(files)
-    kept = {*steps[len(steps) - keep :], *spread(steps[: len(steps) - keep], now=steps[-1] if steps else 0, keep=older)}
+    newest = max(0, len(steps) - keep)
+    kept = {*steps[newest:], *spread(steps[:newest], now=steps[-1] if steps else 0, keep=older)}
     for step, path in files.items():
         if step not in kept and path.name not in spare:
             path.unlink(missing_ok=True)
@@ -111,17 +112,17 @@ def prune(folder: Path, *, prefix: str, keep: int, older: int = 0, spare: Collec
 def spread(steps: Sequence[int], *, now: int, keep: int) -> list[int]:
     """`keep` of these rising steps, dense where they are near `now` and ever thinner towards the start.
 
-    One after the other goes whose gap would be the smallest for its age, so that the distance to a kept state stays
-    in proportion to how far back one wants to go.
+    One after the other goes whose neighbours are nearest to each other in age, by their ratio: the ages that stay grow
+    by about the same factor from each to the next.
 
     >>> spread([10, 20, 30, 40, 50, 60, 70, 80], now=90, keep=4)
     [40, 60, 70, 80]
     """
     left = list(steps)
     while len(left) > keep:
-        ends = [0, *left, now]
-        gaps = [(ends[i + 2] - ends[i]) / max(1, now - step) for i, step in enumerate(left)]
-        del left[gaps.index(min(gaps))]
+        ages = [now - step for step in (0, *left)] + [1]
+        ratios = [ages[i] / max(1, ages[i + 2]) for i in range(len(left))]
+        del left[ratios.index(min(ratios))]
     return left
 
 

@@ -154,7 +154,8 @@ class FolderRecorder:
         metrics, where it lies on another line. The ledger has the event first, and the old files are moved after.
         """
         self._writing.join()
-        self._best.clear()
+        if known_after is not None:  # what was found since that state is found again, or is of another line
+            self._best.clear()
         self._saved = None
         self._metrics.abandon(after=after, known_after=known_after, since=since)
         self._patience.run(self._metrics.sync, where=self._folder / METRICS)

@@ -14,7 +14,7 @@ from hpo_cli.errors import ConfigError, UserError
 from hpo_cli.plan import RunPlan, plan_id
 from hpo_cli.record import ledger
 from hpo_cli.record.contents import Values, mapping, text
-from hpo_cli.record.folder import check_name
+from hpo_cli.record.folder import RESULT, check_name
 from hpo_cli.record.lease import Lease
 from hpo_cli.record.ledger import Event
 from hpo_cli.record.line import force_step, living_line
@@ -185,6 +185,8 @@ _LONGER = {"epochs", "trainer.max_steps", "regularization.early_stopping"}
 def _check_open(folder: Path, events: Sequence[Event], changes: Mapping[str, Any]) -> None:
     """A run that has finished goes on only when it is made longer. Raises UserError."""
     ended = mapping(ledger.fold(events).ended)
+    if not (folder / RESULT).exists():  # it was killed in between
+        return
     if ended.get("event") != "finished" or _LONGER & {canonical(key) for key in changes}:
         return
     early = ended.get("stopped_early")

@@ -40,6 +40,16 @@ def test_a_finished_or_broken_off_run_goes_on_from_the_same_words(tmp_path: Path
     assert names(tmp_path / "one").count("started") == 1
 
 
+@pytest.mark.parametrize("end", ["finished", "stopped"])
+def test_a_run_that_has_ended_is_left_alone(tmp_path: Path, end: str) -> None:
+    (tmp_path / "one").mkdir()
+    lines = [{"at": 1, "event": name, "step": 5} for name in ("started", "resumed", end, "tested")]
+    (tmp_path / "one/ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    code, said = loop("one", cwd=tmp_path)
+    assert (code, "has ended already" in said) == (0, True)
+    assert len(events(tmp_path / "one")) == len(lines)
+
+
 @pytest.mark.parametrize(("fault", "code"), [("early", 137), ("exit:3:1", 1)])
 def test_it_gives_up_after_three_starts_without_a_newer_checkpoint(tmp_path: Path, fault: str, code: int) -> None:
     found, said = loop("one", cwd=tmp_path, STAND_IN_FAULT=fault)
