@@ -1,38 +1,36 @@
-"""What it costs that a run can be steered: polling for commands, lease with heartbeat, over the same loop without.
+"""What it costs that a run can be steered: looks for commands between two steps, and the heartbeat of its lease.
 
-Both train the default mlp on digits, batch 32, one thread, in a run's folder, with validation, metrics and checkpoints.
-"steered" is hpo-run as it ships; in "alone" nobody looks for commands between two steps and no thread beats. The two
-take turns in one process, and a round's ratio is that of two neighbours. `wall` is what a user waits and means little
-on a machine that others use too; `processor` counts the time of all threads of the process and decides.
+One run of the default mlp on digits, batch 32, one thread, in a folder, with validation, metrics and checkpoints, as
+hpo-run trains it. Of each two neighbouring units of five epochs one is trained as it ships and one with nobody looking;
+which comes first takes turns. Times are of the processor, in the training thread, so that work of others on the same
+machine hardly counts; what the heartbeat's own thread takes is measured beside it and added.
 
-    python scripts/bench_steer.py [--rounds 41] [--epochs 100]
+    python scripts/bench_steer.py [--pairs 400]
 
-Exit code 1 when the median ratio of `processor` is above 1.01.
+Exit code 1 when the ratio of a steered step to one alone is above 1.01.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import datetime as dt
 import logging
 import math
 import os
 import platform
-import shutil
 import statistics
 import sys
 import tempfile
 import time
 import warnings
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
 from unittest import mock
 
 import torch
 
 from hpo_cli.compose import compose
 from hpo_cli.engine.loop import TrainingLoop
+from hpo_cli.engine.module import STRETCH
 from hpo_cli.engine.orders import POLL_SECONDS
 from hpo_cli.engine.progress import SilentReporter
 from hpo_cli.engine.run import run
@@ -40,112 +38,103 @@ from hpo_cli.engine.steering import FolderSteering
 from hpo_cli.engine.stop import StopFlag
 from hpo_cli.engine.train import Training
 from hpo_cli.plan import RunPlan
+from hpo_cli.record.lease import BEAT_S, Lease
 from hpo_cli.record.start import start_run
 from hpo_cli.validate import plan_from_config
 
 BOUND = 1.01
-
-
-class Deaf(FolderSteering):
-    """Steering that looks up once, at the start, and never again."""
-
-    def attend(self, loop: TrainingLoop) -> None:
-        super().attend(loop)
-        self.attend_step = self.attend_at = math.inf
-
-
-class Timed(FolderSteering):
-    """Steering as it ships; notes how long each look for commands took."""
-
-    looks: ClassVar[list[float]] = []
-
-    def attend(self, loop: TrainingLoop) -> None:
-        began = time.perf_counter()
-        super().attend(loop)
-        self.looks.append(time.perf_counter() - began)
+UNIT = 2  # stretches of 100 steps: five whole epochs of forty steps, so that units have the same validations
 
 
 @dataclass
-class Clock(SilentReporter):
-    """Seconds from the first step to the last row: of the clock on the wall, and of processors in all threads."""
+class Clock:
+    """Processor seconds: of units, steered and alone; of single looks for commands and heartbeats."""
 
-    wall: float = 0.0
-    processor: float = 0.0
-    began: tuple[float, float] = (0.0, 0.0)
-
-    def started(self, *_: object) -> None:
-        self.began = time.perf_counter(), time.process_time()
-
-    def measured(self, _row: object) -> None:
-        self.wall, self.processor = time.perf_counter() - self.began[0], time.process_time() - self.began[1]
+    steered: list[float] = field(default_factory=list)
+    alone: list[float] = field(default_factory=list)
+    looks: list[float] = field(default_factory=list)
+    beats: list[float] = field(default_factory=list)
 
 
-def plan_for(epochs: int, outputs: str) -> RunPlan:
-    words = ["schedule=constant", f"epochs={epochs}", f"outputs={outputs}", "trainer=cpu", "trainer.threads=1"]
+def plan_for(num_stretches: int, outputs: str) -> RunPlan:
+    steps = num_stretches * STRETCH
+    words = ["schedule=constant", f"epochs={steps // 40}", f"outputs={outputs}", "trainer=cpu", "trainer.threads=1"]
     found = compose(words)
     return plan_from_config(found.job, choices=found.choices)
 
 
-def train(plan: RunPlan) -> Clock:
-    """What a step costs, in microseconds."""
-    clock = Clock()
-    training = Training(plan, reporter=clock, stop=StopFlag(), check=plan_from_config)
+def measured(plan: RunPlan) -> Clock:
+    clock, count = Clock(), 0
+    live: list[FolderSteering] = []  # that of the run, from its first look on
+    advance, attend, beat = TrainingLoop.advance, FolderSteering.attend, Lease.beat
+
+    def timed_advance(loop: TrainingLoop, num_steps: int, stop: StopFlag) -> None:
+        nonlocal count
+        is_alone = count // UNIT % 4 in (1, 2)  # steered, alone, alone, steered
+        began = time.monotonic()
+        if is_alone:
+            steering = live[0]
+            due = steering.attend_step, steering.attend_at
+            steering.attend_step = steering.attend_at = math.inf
+        before = time.thread_time()
+        advance(loop, num_steps, stop)
+        seconds = time.thread_time() - before
+        if is_alone:  # the next look is as far away as it was
+            steering.attend_step, steering.attend_at = due[0], due[1] + time.monotonic() - began
+        side = clock.alone if is_alone else clock.steered
+        if count % UNIT:
+            side[-1] += seconds
+        else:
+            side.append(seconds)
+        count += 1
+
+    def timed_attend(steering: FolderSteering, loop: TrainingLoop) -> None:
+        live[:] = [steering]
+        before = time.thread_time()
+        attend(steering, loop)
+        clock.looks.append(time.thread_time() - before)
+
+    def timed_beat(lease: Lease, *words: object, **fields: object) -> object:
+        before = time.thread_time()
+        try:
+            return beat(lease, *words, **fields)
+        finally:
+            clock.beats.append(time.thread_time() - before)
+
     folder = start_run(plan, command=["bench"], overrides=[], hydra_files={})
-    steps = run(training, folder).step
-    shutil.rmtree(folder)
-    return Clock(wall=1e6 * clock.wall / steps, processor=1e6 * clock.processor / steps)
-
-
-def steered(plan: RunPlan) -> Clock:
-    with mock.patch("hpo_cli.engine.train.FolderSteering", Timed):
-        return train(plan)
-
-
-def alone(plan: RunPlan) -> Clock:
-    silence = mock.patch("hpo_cli.engine.run.Heartbeat", return_value=contextlib.nullcontext())
-    with mock.patch("hpo_cli.engine.train.FolderSteering", Deaf), silence:
-        return train(plan)
-
-
-def one_round(plan: RunPlan, index: int) -> tuple[Clock, Clock]:
-    """Steered and alone; which goes first takes turns."""
-    if index % 2:
-        first = steered(plan)
-        return first, alone(plan)
-    first = alone(plan)
-    return steered(plan), first
-
-
-def compare(pairs: list[tuple[Clock, Clock]], clock: str) -> float:
-    """Print one line; the median ratio."""
-    with_it, without = ([getattr(one, clock) for one in side] for side in zip(*pairs, strict=True))
-    ratios = sorted(one / other for one, other in zip(with_it, without, strict=True))
-    quarter, middle = len(ratios) // 4, statistics.median(ratios)
-    figures = f"{statistics.median(without):9.1f}{statistics.median(with_it):9.1f}{middle:9.4f}"
-    print(f"{clock:12}{figures}   {ratios[quarter]:.4f} .. {ratios[-1 - quarter]:.4f}")
-    return middle
+    training = Training(plan, reporter=SilentReporter(), stop=StopFlag(), check=plan_from_config)
+    with (
+        mock.patch.object(TrainingLoop, "advance", timed_advance),
+        mock.patch.object(FolderSteering, "attend", timed_attend),
+        mock.patch.object(Lease, "beat", timed_beat),
+    ):
+        run(training, folder)
+    return clock
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=41)
-    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--pairs", type=int, default=400)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
-        plan = plan_for(args.epochs, folder)
-        one_round(plan, 0)  # warms up
-        pairs = [one_round(plan, index) for index in range(args.rounds)]
+        clock = measured(plan_for(2 * UNIT * (args.pairs + 2), folder))
+    pairs = list(zip(clock.steered, clock.alone, strict=False))[2 : 2 + args.pairs]  # the first warm up
+    ratios = [one / other for one, other in pairs]
+    quarters = statistics.quantiles(ratios, n=4)
+    step = 1e6 / (UNIT * STRETCH)
+    look, beat = statistics.mean(clock.looks[2:]), statistics.mean(clock.beats)
+    ratio = statistics.median(ratios) + beat / BEAT_S
     print(
         f"{dt.datetime.now(tz=dt.UTC).date()}  {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
     )
-    print(f"{args.rounds} rounds of {args.epochs} epochs, one thread, medians; us a step\n")
-    print(f"{'':12}{'alone':>9}{'steered':>9}{'ratio':>9}   middle half of the ratios")
-    compare(pairs, "wall")
-    ratio = compare(pairs, "processor")
-    look = statistics.median(Timed.looks)
-    print(f"\none look for commands: {1e6 * look:.0f} us, {1 / POLL_SECONDS:.0f} a second: {look / POLL_SECONDS:.3%}")
+    print(f"{len(pairs)} pairs of {UNIT * STRETCH} steps in one run, one thread, processor time, medians\n")
+    print(f"alone    {step * statistics.median(other for _, other in pairs):8.1f} us a step")
+    print(f"steered  {step * statistics.median(one for one, _ in pairs):8.1f} us a step")
+    print(f"ratio    {ratio:8.4f}  (middle half of the pairs: {quarters[0]:.4f} .. {quarters[2]:.4f})")
+    print(f"a look for commands takes {1e6 * look:.0f} us, {1 / POLL_SECONDS:.0f} a second: {look / POLL_SECONDS:.3%}")
+    print(f"a heartbeat takes {1e6 * beat:.0f} us, one in {BEAT_S:.0f} s: {beat / BEAT_S:.3%}")
     return int(ratio > BOUND)
 
 

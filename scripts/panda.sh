@@ -5,7 +5,8 @@
 #   scripts/panda.sh outputs/panda/first data=fashion_mnist model=cnn epochs=200
 #
 # The first word is the run's folder, the others are those of hpo-run. Where the folder exists already, its run goes on
-# and the other words are not read; a run that has ended is left alone. So one line in the crontab brings it back after a reboot:
+# and the other words are not read; a run that has ended is left alone. So a line in the crontab brings it back after a
+# reboot:
 #
 #   @reboot cd ~/project && PATH=.venv/bin:$PATH scripts/panda.sh outputs/panda/first data=fashion_mnist >>panda.log 2>&1
 #
@@ -65,7 +66,7 @@ look_after() {
 
 case "${1:-}" in
   "" | -* | *=*)
-    sed -n '2,16s/^# \{0,1\}//p' "$0"
+    sed -n '2,17s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac

@@ -391,6 +391,7 @@ class TrainingLoop:
 
     def skip(self, num_batches: int) -> None:
         """Jump over batches of the data; an epoch's end that is jumped over has no validation."""
+        self._collect()
         position, size = self.position, self.system.settings.batch_size
         for _ in range(num_batches):
             position.sample += size

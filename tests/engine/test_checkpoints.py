@@ -222,7 +222,7 @@ def test_older_states_lie_ever_thinner_towards_the_start() -> None:
         ages = [now - step for step in kept]
         assert len(kept) == 6
         assert ages[-2:] == [1, 0]
-        assert ages[0] >= now / 20
+        assert ages[0] >= now / 30
         assert all(older / newer <= 40 for older, newer in itertools.pairwise(ages[:-1]))
 
 

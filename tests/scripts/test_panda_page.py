@@ -11,7 +11,7 @@ from hpo_cli.cli import VERBS
 from tests.command_line import REPOSITORY, child
 
 PAGE = (REPOSITORY / "docs" / "panda.md").read_text(encoding="utf-8")
-SAID = re.findall(r"hpo-run ([a-z-]+)(?= |`)", PAGE)
+SAID = re.findall(r"(?:`|\$ )hpo-run ([a-z][a-z-]+)(?= |`)", PAGE)
 DIARY = PAGE.partition("<!-- the diary: written by scripts/diary.py -->")[2]
 
 
@@ -38,4 +38,4 @@ def test_the_automatic_hands_of_the_page_are_words_of_the_config(tmp_path: Path)
     (words,) = re.findall(r"^hpo-run (rescue\..*)$", PAGE, flags=re.MULTILINE)
     answer = child("--cfg", "job", *words.split(), cwd=tmp_path)
     assert answer.code == 0, answer.err
-    assert "nan: true" in answer.out
+    assert "'nan': true" in answer.out
