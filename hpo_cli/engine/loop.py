@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NoReturn, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
 
 import torch
 
-from hpo_cli.components.metrics import metric_sums
 from hpo_cli.engine.batches import BatchSource, Pair
 from hpo_cli.engine.evaluation import evaluate
+from hpo_cli.engine.partners import Keep, Recorder, Steering, Unsteered
 from hpo_cli.engine.preflight import horizon
 from hpo_cli.engine.progress import Best, Horizon, Position, Reporter
 from hpo_cli.engine.rescue import Rescue, Trouble
@@ -20,74 +20,12 @@ from hpo_cli.engine.states import restore_system, system_state, weights_state
 from hpo_cli.engine.step import Measured, Stepper
 from hpo_cli.engine.stop import StopFlag, StoppedError
 from hpo_cli.engine.sums import TrainSums
+from hpo_cli.engine.tally import Tally
 from hpo_cli.errors import RunFailedError
 from hpo_cli.plan import Objective, RunPlan, direction
 
-Keep = Literal["rolling", "kept"]
-"""Whether a checkpoint makes room for later ones, or stays for ever."""
-
-FLUSH_ELEMENTS = 4_000_000
-"""Outputs are kept on the device for train metrics until a flush or until they have this many numbers."""
-
 REPORT_SECONDS = 0.2
 """Whoever watches hears of progress at most this often."""
-
-
-class Recorder(Protocol):
-    """Writes what the loop finds."""
-
-    def row(self, row: Mapping[str, Any]) -> None:
-        """Append a row of metrics."""
-
-    def improved(self, step: int, state: Mapping[str, Any], *, line: Sequence[str]) -> None:
-        """The weights of model and criterion in `state` have the best objective so far."""
-
-    def checkpoint(
-        self,
-        state: Mapping[str, Any],
-        *,
-        step: int,
-        epoch: int,
-        line: Sequence[str],
-        tag: str | None = None,
-        keep: Keep = "rolling",
-    ) -> str:
-        """Write a state from which training can go on. line: what steered the run so far, by id."""
-
-
-class Steering(Protocol):
-    """What people and rules do to a run between two steps.
-
-    The loop calls `attend` at a step boundary once `attend_step` is reached or the clock has passed `attend_at`.
-    """
-
-    attend_step: float
-    attend_at: float
-
-    @property
-    def line(self) -> list[str]:
-        """The ids of what is in force."""
-
-    def attend(self, loop: TrainingLoop) -> None:
-        """Do what is due at this boundary. May set the loop back, end it, or raise StoppedError."""
-
-    def answer(self, loop: TrainingLoop, trouble: Trouble) -> None:
-        """Get the loop out of trouble. Raises RunFailedError when nothing is left to try."""
-
-
-class Unsteered:
-    """Nobody steers."""
-
-    attend_step = math.inf
-    attend_at = math.inf
-    line: list[str] = []  # noqa: RUF012 - always empty
-
-    def attend(self, loop: TrainingLoop) -> None:
-        """See Steering."""
-
-    def answer(self, loop: TrainingLoop, trouble: Trouble) -> None:
-        """See Steering."""
-        loop.fail(trouble)
 
 
 class TrainingLoop:
@@ -115,13 +53,9 @@ class TrainingLoop:
         self.metrics: dict[str, float] = {}
         self.best: dict[str, Best] = {}
         self._stale_epochs = 0
-        self._window, self._epoch_sums = TrainSums(), TrainSums()
-        self._good_losses: list[float] = []  # those before a bad one
-        self._sizes: list[int] = []  # of each batch since the last collection, over all processes
-        self._steps: list[int] = []  # the update that each of them belonged to
+        self._tally = Tally(stepper)
         self._batches: Iterator[Pair] | None = None
         self._batch_size = 0  # of self._batches
-        self._outputs_per_sample = self.system.num_outputs * self.system.measure.targets_per_sample
         self._checkpoint_at = self._next_checkpoint()
         self._report_at = 0.0
         self._now = 0.0
@@ -196,15 +130,14 @@ class TrainingLoop:
         measure: Measured = "gradients" if (ends or logs) and self.plan.trainer.log_gradients else "nothing"
         self.stepper.update(batches, rates=rates, place=(position.epoch, begin), sizes=sizes, measure=measure)
         position.step += 1
-        self._sizes.extend(sizes)
-        self._steps.extend([position.step] * len(sizes))
         position.sample += used
+        self._tally.note(sizes, step=position.step)
         if ends:
             self._end_epoch()
         elif logs:
             self._log_step()
-        elif sum(self._sizes) * self._outputs_per_sample > FLUSH_ELEMENTS:
-            self._collect()
+        elif self._tally.is_full:
+            self._tally.collect()
         self._after_step()
 
     def _after_step(self) -> None:
@@ -216,12 +149,12 @@ class TrainingLoop:
             self._report_at = now + REPORT_SECONDS
 
     def _log_step(self) -> None:
-        self._collect()
-        self._write({"train/loss": self._window.loss(), **self._measured(), "lr": self.rate})
+        self._tally.collect()
+        self._write({"train/loss": self._tally.window.loss(), **self._measured(), "lr": self.rate})
         self._end_window()
 
     def _end_window(self) -> None:
-        window, self._window = self._window, TrainSums()
+        window, self._tally.window = self._tally.window, TrainSums()
         if window.samples and (trouble := self.rescue.observe_window(window.loss(), self.position.step)):
             raise trouble
 
@@ -235,14 +168,14 @@ class TrainingLoop:
         return {name: norm for name, norm in named if math.isfinite(norm)}
 
     def _end_epoch(self) -> None:
-        self._collect()
+        self._tally.collect()
         for module in (self.system.model, self.system.criterion):
             self.stepper.backend.share_buffers(module)
         if self.system.average is not None:
             self.stepper.backend.share(self.system.average.tensors)
         with self.system.evaluating():
             self._validate()
-        self._epoch_sums = TrainSums()
+        self._tally.epoch = TrainSums()
         if self.position.sample >= self.horizon.num_samples:
             self.position.epoch += 1
             self.position.sample = 0
@@ -252,7 +185,7 @@ class TrainingLoop:
 
     def _validate(self) -> None:
         measured = evaluate(self.system, self.val, backend=self.stepper.backend)
-        train = {f"train/{name}": value for name, value in self._epoch_sums.metrics(self.system.measure).items()}
+        train = {f"train/{name}": value for name, value in self._tally.epoch.metrics(self.system.measure).items()}
         self.metrics = {**train, **{f"val/{name}": value for name, value in measured.items()}}
         self._write({**self.metrics, **self._measured(), "lr": self.rate})
         if not math.isfinite(measured["loss"]):
@@ -278,50 +211,11 @@ class TrainingLoop:
         if objective.name in self.metrics:
             self.system.schedule.observe(self.metrics[objective.name], mode=objective.mode)
 
-    def _collect(self) -> None:
-        """Take the losses and outputs that the steps left on the device. Raises Trouble at a bad loss."""
-        if not self._sizes:
-            return
-        losses = self._losses_over_processes()
-        bad = next((index for index, loss in enumerate(losses) if not math.isfinite(loss)), None)
-        if bad is not None:
-            self._good_losses = losses[:bad]
-            raise Trouble(self._steps[bad], f"train/loss is {losses[bad]}")
-        correct = self._correct_over_processes()
-        for sums in (self._window, self._epoch_sums):
-            sums.add(losses, self._sizes, correct)
-        self.stepper.forget()
-        self._sizes.clear()
-        self._steps.clear()
-
-    def _losses_over_processes(self) -> list[float]:
-        backend = self.stepper.backend
-        losses = torch.stack(self.stepper.losses)
-        if backend.shard.world > 1:
-            shares = [backend.shard.count(size) / size for size in self._sizes]
-            losses = backend.sum_over_processes(losses * torch.tensor(shares, device=losses.device))
-        values: list[float] = losses.tolist()
-        return values
-
-    def _correct_over_processes(self) -> float:
-        """How many targets since the last collection were classified right; 0 without an accuracy."""
-        stepper = self.stepper
-        if not self.system.measure.has_accuracy:
-            return 0.0
-        if stepper.outputs:
-            outputs, targets = torch.cat(stepper.outputs), torch.cat(stepper.targets)
-            sums = metric_sums(outputs, targets, measure=self.system.measure)
-        else:  # this process had none of the rows
-            sums = torch.zeros(2, dtype=torch.float64, device=stepper.backend.device)
-        return float(stepper.backend.sum_over_processes(sums)[1].item())
-
     def fail(self, trouble: Trouble) -> NoReturn:
         """Write what was good since the row before, and raise RunFailedError."""
-        losses = self._good_losses
-        self._window.add(losses, self._sizes[: len(losses)], 0.0)
-        if losses:
-            row = {"step": self._steps[len(losses) - 1], "epoch": self.position.epoch + 1}
-            self._recorder.row({**row, "train/loss": self._window.loss()})
+        if (good := self._tally.good_part()) is not None:
+            step, loss = good
+            self._recorder.row({"step": step, "epoch": self.position.epoch + 1, "train/loss": loss})
         lr = self.stepper.rates(trouble.step - 1, self.horizon).lr
         place = f"at step {trouble.step} (epoch {self.position.epoch + 1}, lr {lr:.3g})"
         raise RunFailedError(f"{trouble.what} {place}: lower lr, or set regularization.clip_norm=1")
@@ -343,7 +237,7 @@ class TrainingLoop:
 
     def save(self, *, tag: str | None = None, keep: Keep = "rolling") -> None:
         """Write a checkpoint of this step boundary."""
-        self._collect()
+        self._tally.collect()
         position, line = self.position, self._steering.line
         self._recorder.checkpoint(self.state(), step=position.step, epoch=position.epoch, line=line, tag=tag, keep=keep)
         self._checkpoint_at = self._next_checkpoint()
@@ -362,8 +256,7 @@ class TrainingLoop:
             "metrics": dict(self.metrics),
             "best": {name: [best.value, best.step] for name, best in self.best.items()},
             "stale_epochs": self._stale_epochs,
-            "window": vars(self._window).copy(),
-            "epoch_sums": vars(self._epoch_sums).copy(),
+            **self._tally.state(),
             "rescue": self.rescue.state(),
         }
 
@@ -378,9 +271,9 @@ class TrainingLoop:
         self.metrics = dict(state["metrics"])
         self.best = {name: Best(*best) for name, best in state["best"].items()}
         self._stale_epochs = state["stale_epochs"]
-        self._window, self._epoch_sums = TrainSums(**state["window"]), TrainSums(**state["epoch_sums"])
+        self._tally.restore(state)
         self.rescue.restore(state["rescue"])
-        self._forget_ahead()
+        self._batches = None
         self._settle()
 
     def steps_to_epoch_end(self) -> int:
@@ -391,21 +284,13 @@ class TrainingLoop:
 
     def skip(self, num_batches: int) -> None:
         """Jump over batches of the data; an epoch's end that is jumped over has no validation."""
-        self._collect()
+        self._tally.collect()
         position, size = self.position, self.system.settings.batch_size
         for _ in range(num_batches):
             position.sample += size
             if position.sample >= self.num_samples:
                 position.epoch += 1
                 position.sample = 0
-                self._epoch_sums = TrainSums()
-        self._forget_ahead()
-        self._settle()
-
-    def _forget_ahead(self) -> None:
-        """Drop what was drawn or gathered for steps that do not follow any more."""
-        self.stepper.forget()
-        self._sizes.clear()
-        self._steps.clear()
-        self._good_losses = []
+                self._tally.epoch = TrainSums()
         self._batches = None
+        self._settle()

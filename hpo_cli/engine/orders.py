@@ -10,28 +10,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from hpo_cli.components.data.arrays import Splits
+from hpo_cli.engine.checking import Checks, Surroundings
 from hpo_cli.engine.knobs import read_knobs
 from hpo_cli.engine.loop import TrainingLoop
-from hpo_cli.engine.patience import Patience, append
-from hpo_cli.engine.preflight import check_change
+from hpo_cli.engine.patience import append
 from hpo_cli.engine.standing import Standing, due_step
-from hpo_cli.engine.stop import StopFlag
 from hpo_cli.errors import RunFailedError, UserError
-from hpo_cli.plan import RunPlan
-from hpo_cli.record import ledger, metrics
-from hpo_cli.record.folder import METRICS
 from hpo_cli.record.ledger import Event
-from hpo_cli.record.line import Line, living_line
-from hpo_cli.steer.changes import revised, settled, value_of
+from hpo_cli.record.line import Line
+from hpo_cli.steer.changes import value_of
 from hpo_cli.steer.commands import acknowledge
 from hpo_cli.steer.hot import knob_of
 from hpo_cli.steer.inbox import Inbox
 from hpo_cli.steer.shapes import Command, new_id
 from hpo_cli.steer.story import changes_of
-from hpo_cli.steer.targets import Goal, resolve_target
 
 POLL_SECONDS = 0.2
 """How often the first process looks for commands, signals and a due checkpoint."""
@@ -40,40 +34,6 @@ Order = Mapping[str, Any]
 """{"event": of the line} or {"do": "save", "signal", "end", "stand", "drop", "go on" or "wait", ...}."""
 
 SAVE: Order = {"do": "save", "tag": None, "keep": "rolling"}
-
-Check = Callable[..., RunPlan]
-"""validate.plan_from_config: config, choices=... -> the plan, or ConfigError."""
-
-
-class Tender(Protocol):
-    """What steering asks of the recorder."""
-
-    def flush(self) -> None:
-        """Rows that were handed over can be read."""
-
-    def join(self) -> None:
-        """Everything that was handed over is on disk."""
-
-    def abandon(self, *, after: int, known_after: int | None = None, since: int | None = None) -> None:
-        """Rows beyond step `after` are of another line."""
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What a run's steering works with. origin: brings a loop to the run's very start.
-
-    check: None in processes that check no commands.   is_lost: whether another process has taken the run over.
-    """
-
-    folder: Path
-    plan: RunPlan
-    splits: Splits
-    recorder: Tender
-    stop: StopFlag
-    patience: Patience
-    check: Check | None
-    origin: Callable[[TrainingLoop], None]
-    is_lost: Callable[[], bool] = lambda: False
 
 
 class LostError(RunFailedError):
@@ -96,7 +56,7 @@ class Decisions:
 
     def __init__(self, around: Surroundings, standing: Standing) -> None:
         self._around, self._standing = around, standing
-        self._inbox = Inbox(around.folder)
+        self._inbox, self._checks = Inbox(around.folder), Checks(around, standing)
         self._pending: list[_Pending] = []
         self._met: tuple[float, int] = (0.0, 0)
         self.paused = False
@@ -141,7 +101,7 @@ class Decisions:
         if loop is not None:
             self._answer_pending(loop)
         for command in self._inbox.read().commands:
-            if not self._is_done(command.id):
+            if not self._checks.is_done(command.id):
                 self._refuse(command, "the run has ended")
 
     def _poll(self, loop: TrainingLoop) -> Iterator[Order]:
@@ -165,7 +125,7 @@ class Decisions:
         for command in found.commands:
             if self.ended or (self._standing.script and command.verb in ("nudge", "rollback")):
                 continue  # it stays there: the line must be walked to its end first
-            if self._is_done(command.id):
+            if self._checks.is_done(command.id):
                 self._accept(command, loop, "it is in force already: the run was killed before it could say so")
                 continue
             try:
@@ -178,7 +138,7 @@ class Decisions:
     def _nudge(self, command: Command, loop: TrainingLoop) -> Iterator[Order]:
         changes = command.args["changes"]
         if command.args.get("due"):
-            self._revised(changes, loop)
+            self._checks.revised(changes, loop)
             yield from self._put_off(command, loop)
             return
         event = self._nudged(changes, loop, id=command.id, who=command.who, why=command.why)
@@ -206,7 +166,7 @@ class Decisions:
 
     def _checkpoint(self, command: Command, loop: TrainingLoop) -> Iterator[Order]:
         tag = command.args.get("tag")
-        if tag is not None and tag in self._tags():
+        if tag is not None and tag in self._checks.tags():
             raise UserError(f"--tag {tag}: is taken, and nothing saved is overwritten; give another name")
         yield {"do": "save", "tag": tag, "keep": "kept"}
         self._around.recorder.join()
@@ -215,11 +175,11 @@ class Decisions:
 
     def _roll_back(self, command: Command, loop: TrainingLoop) -> Iterator[Order]:
         args, came_from = command.args, loop.position.step
-        goal = self._goal(args["to"], loop)
+        goal = self._checks.goal(args["to"], loop)
         changes = args.get("changes") or {}
         if changes:
-            self._checked(*self._settings_at(goal), changes)
-        left = self._free_tag(f"left-{came_from}")
+            self._checks.changes_at(goal, changes)
+        left = self._checks.free_tag(f"left-{came_from}")
         yield {"do": "save", "tag": left, "keep": "kept"}
         self._around.recorder.join()
         event = self._record(
@@ -271,59 +231,15 @@ class Decisions:
             return
         yield {"event": event}
 
-    # checks ------------------------------------------------------------------------------------------------------
-
     def _nudged(self, changes: Mapping[str, Any], loop: TrainingLoop, **fields: Any) -> Event:
         """Check changes against the live run and record them. Raises UserError; then nothing has changed."""
-        config, choices = self._revised(changes, loop)
+        config, choices = self._checks.revised(changes, loop)
         live = read_knobs(loop.system)
         keys = dict.fromkeys(knob_of(key) for key in changes)
         if missing := [key for key in keys if key not in live]:
             raise UserError(f"{', '.join(missing)}: this run has no place for it, so it would change nothing")
         knobs = {key: {"old": live[key], "new": value_of(config, choices, key)} for key in keys}
         return self._record("nudged", loop, knobs=knobs, **fields)
-
-    def _revised(self, changes: Mapping[str, Any], loop: TrainingLoop) -> tuple[dict[str, Any], dict[str, str]]:
-        config, choices, plan = self._checked(self._standing.config, self._standing.choices, changes)
-        check_change(plan, loop.system, splits=self._around.splits, position=loop.position)
-        return config, choices
-
-    def _checked(
-        self, config: Mapping[str, Any], choices: Mapping[str, str], changes: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, str], RunPlan]:
-        new_config, new_choices = revised(config, choices, changes, run=self._around.folder.name)
-        assert self._around.check is not None  # noqa: S101 - the first process has one
-        return new_config, new_choices, self._around.check(new_config, choices=new_choices)
-
-    def _goal(self, to: Mapping[str, Any], loop: TrainingLoop) -> Goal:
-        around = self._around
-        around.recorder.flush()
-        return resolve_target(
-            to,
-            line=living_line(ledger.read_ledger(around.folder).events),
-            rows=metrics.read_metrics(around.folder / METRICS),
-            position_step=loop.position.step,
-            start_step=self._standing.course.start_step,
-            objective=around.plan.objective,
-        )
-
-    def _settings_at(self, goal: Goal) -> tuple[dict[str, Any], dict[str, str]]:
-        plan = self._around.plan
-        known = {event["id"]: event for event in ledger.read_ledger(self._around.folder).events if event.get("id")}
-        chain = tuple(known[name] for name in goal.line_ids if name in known)
-        config, choices = settled(plan.config, plan.choices, Line(chain))
-        return config, choices
-
-    def _free_tag(self, tag: str) -> str:
-        taken = self._tags()
-        return next(name for name in (tag, *(f"{tag}-{k}" for k in range(2, 10_000))) if name not in taken)
-
-    def _tags(self) -> set[object]:
-        return {event.get("tag") for event in ledger.read_ledger(self._around.folder).events}
-
-    def _is_done(self, name: str) -> bool:
-        events = ledger.read_ledger(self._around.folder).events
-        return any(name in (event.get("id"), event.get("command")) for event in events)
 
     def _section(self, loop: TrainingLoop) -> int:
         """After how many steps several processes meet again: about POLL_SECONDS."""

@@ -14,7 +14,8 @@ from hpo_cli.engine.batches import dtype_of, order_of, source, tensors
 from hpo_cli.engine.checkpoints import State
 from hpo_cli.engine.course import Course
 from hpo_cli.engine.knobs import set_knobs
-from hpo_cli.engine.loop import TrainingLoop, Unsteered
+from hpo_cli.engine.loop import TrainingLoop
+from hpo_cli.engine.partners import Unsteered
 from hpo_cli.engine.preflight import choose_threads
 from hpo_cli.engine.progress import SilentReporter
 from hpo_cli.engine.recorder import NullRecorder

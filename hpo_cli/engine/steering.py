@@ -11,10 +11,11 @@ import time
 from collections.abc import Iterator
 
 from hpo_cli.engine import checkpoints
+from hpo_cli.engine.checking import Surroundings
 from hpo_cli.engine.course import Course, chart
 from hpo_cli.engine.knobs import set_knobs
 from hpo_cli.engine.loop import TrainingLoop
-from hpo_cli.engine.orders import POLL_SECONDS, Decisions, Order, Surroundings
+from hpo_cli.engine.orders import POLL_SECONDS, Decisions, Order
 from hpo_cli.engine.rescue import Trouble
 from hpo_cli.engine.standing import Standing
 from hpo_cli.record import ledger

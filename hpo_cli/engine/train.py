@@ -16,6 +16,7 @@ from hpo_cli.engine import branching, checkpoints
 from hpo_cli.engine.assembly import build_system, check_components, load_splits, resumable_system
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.batches import DeviceBatches, dtype_of, order_of, source, tensors
+from hpo_cli.engine.checking import Check, Surroundings
 from hpo_cli.engine.checkpoints import weights_sha256
 from hpo_cli.engine.course import Course, chart, check_agreement
 from hpo_cli.engine.knobs import planned_knobs
@@ -23,7 +24,6 @@ from hpo_cli.engine.lightning import LightningEnvironment, MisconfigurationExcep
 from hpo_cli.engine.loggers import check_logger, make_logger, mirror
 from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.module import LightningRun, Stretches
-from hpo_cli.engine.orders import Check, Surroundings
 from hpo_cli.engine.patience import Patience
 from hpo_cli.engine.preflight import check_fit, choose_threads
 from hpo_cli.engine.progress import Outcome, Reporter

@@ -147,6 +147,7 @@ def poll_always(monkeypatch: pytest.MonkeyPatch) -> None:
 Start = "Callable[[RunPlan], Ran]"
 """What the fixture `start` is."""
 
+
 def knobs(**values: Any) -> Callable[[TrainingLoop], None]:
     """Set knobs of a loop by hand, no ledger asked; `__` stands for a dot."""
     given = {key.replace("__", "."): value for key, value in values.items()}

@@ -147,7 +147,7 @@ def test_other_data_begin_at_the_first_sample_of_the_epoch() -> None:
     state = parent_at(plan(*RICH), 7)
     child, said = child_of(state, plan(*RICH, "data.subset=0.2"))
     assert (child.position.step, child.position.epoch, child.position.sample) == (7, 1, 0)
-    assert child._epoch_sums.samples == 0
+    assert child._tally.epoch.samples == 0
     assert any("other data" in line for line in said)
     finish(child)
     same, _ = child_of(state, plan(*RICH, "data.placement=device", "data.num_workers=0"))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hpo_cli.engine import checkpoints
 from hpo_cli.engine import loop as loop_room
 from hpo_cli.engine import step as step_room
+from hpo_cli.engine import tally
 from hpo_cli.engine.progress import Best
 from hpo_cli.engine.step import Rates
 from hpo_cli.engine.stop import StopFlag, StoppedError
@@ -211,14 +212,12 @@ def test_a_signal_saves_the_step_and_stops() -> None:
 def test_flushing_early_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     made = varied(plan(*RICH), "trainer", log_every_steps=50)
     wanted = straight(made)
-    monkeypatch.setattr(loop_room, "FLUSH_ELEMENTS", 1)
+    monkeypatch.setattr(tally, "FLUSH_ELEMENTS", 1)
     collected = []
-    original = loop_room.TrainingLoop._collect
-    monkeypatch.setattr(
-        loop_room.TrainingLoop, "_collect", lambda loop: (collected.append(loop.position.step), original(loop))
-    )
+    original = tally.Tally.collect
+    monkeypatch.setattr(tally.Tally, "collect", lambda own: (collected.append(own._steps[-1:]), original(own)))
     assert straight(made) == wanted
-    assert sorted(set(collected)) == list(range(1, 10))
+    assert [step for steps in collected for step in steps] == list(range(1, 10))
 
 
 @pytest.mark.parametrize("log_every_steps", [1, 3, 50])

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hpo_cli.engine import checkpoints
+from hpo_cli.engine import past as past_room
+from hpo_cli.engine.branching import enter, start_state
 from hpo_cli.engine.differences import differences
 from hpo_cli.engine.past import past_state
+from hpo_cli.engine.stop import StopFlag
 from hpo_cli.errors import UserError
 from hpo_cli.record.line import living_line
+from hpo_cli.record.start import Origin, start_run
 from hpo_cli.steer.targets import Goal
 from tests.command_line import fast_yaml
-from tests.engine.plans import SMALL, plan
+from tests.engine.plans import SMALL, new_loop, plan, varied
 from tests.engine.runs import Ran, by_hand, knobs, poll_always, skip
 
 if TYPE_CHECKING:
@@ -99,6 +104,35 @@ def test_what_took_force_at_the_goal_itself_can_be_asked_for(ran: Ran) -> None:
     assert differences(found, at(2, NEW)) != []
 
 
+@pytest.mark.parametrize("step", [8, 9, 11, 12, 16])
+def test_steps_of_a_child(step: int, ran: Ran, tmp_path: Path) -> None:
+    """A child that left step 8 of the run and was nudged after step 10."""
+    first = past_state(ran.folder, ran.plan, Goal(8, living_line(ran.events).before(8)))
+    planned = varied(made(), "", lr=0.006)
+    origin = Origin(
+        parent={"run": ran.folder.name, "path": str(ran.folder), "step": 8, "line": [], "partial": False},
+        write_state=lambda path: checkpoints.save(path, start_state(first, made())),
+    )
+    folder = start_run(
+        varied(planned, "", outputs=str(tmp_path / "outputs")), command=["hpo-run"], overrides=[], hydra_files={},
+        origin=origin,
+    )  # fmt: skip
+    child = Ran(planned, tmp_path, folder=folder)
+    child.training.record_data(folder)
+    child.reporter.at[10] = [lambda: child.nudge(0, regularization__dropout=0.1)]
+    child.go()
+    found = past_state(folder, child.plan, Goal(step, living_line(child.events).before(step)))
+    hand = new_loop(planned)
+    enter(hand, start_state(first, made()), partial=False)
+    hand.begin()
+    while hand.position.step < step:
+        if hand.position.step == 10:
+            knobs(regularization__dropout=0.1)(hand)
+        hand.advance(1, StopFlag())
+    assert differences(found, hand.state(), ignore=("recorded_bytes", "line", "plan_id")) == []
+    assert differences(found, at(step, NEW)) != []
+
+
 def test_nothing_is_written(ran: Ran) -> None:
     before = {path: path.stat().st_mtime_ns for path in ran.folder.rglob("*")}
     past_state(ran.folder, ran.plan, Goal(3, living_line(ran.events).before(3)))
@@ -106,8 +140,6 @@ def test_nothing_is_written(ran: Ran) -> None:
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_left(ran: Ran, tmp_path: Path) -> None:
-    import shutil
-
     folder = tmp_path / "copy"
     shutil.copytree(ran.folder, folder)
     for path in (folder / "checkpoints").glob("*.pt"):
@@ -125,8 +157,6 @@ def test_a_step_beyond_the_runs_end_is_refused(ran: Ran) -> None:
 
 def test_a_checkpoint_at_the_goal_is_taken_as_it_is(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
     """No training is needed where the state was saved."""
-    from hpo_cli.engine import past as past_room
-
     monkeypatch.setattr(past_room, "_trained_on", lambda *_: pytest.fail("it trained"))
     event = next(event for event in ran.told("checkpointed") if event.get("tag") == "six")
     found = past_state(ran.folder, ran.plan, Goal(6, tuple(event["line"]), event["file"]))

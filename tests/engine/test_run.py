@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from tests.engine.runs import Start
 
 
+ENDS = ("interrupted", "resumed", "finished")
+
+
 def test_the_record_of_a_finished_run(start: Start) -> None:
     ran = start(plan(*SMALL))
     outcome = ran.go()
@@ -128,11 +131,14 @@ def test_a_stopped_run_goes_on_through_lightning(start: Start) -> None:
     ran.stop.signum = 15
     with pytest.raises(StoppedError):
         ran.go()
-    second = start(plan(*RICH))
-    second.training.run(second.folder, resume_from=ran.saved("step-*"))
+    again = ran.again()
+    assert again.training.started_from == "step 1 (checkpoints/step-00000001.pt)"
+    assert again.go().status == "finished"
     loop = trained(plan(*RICH))
-    assert second.training.outcome("finished").weights_sha256 == weights_of(loop)
-    assert ran.rows + second.rows == rows_of(loop)
+    assert again.sha == weights_of(loop)
+    assert again.rows == rows_of(loop)
+    assert [event["event"] for event in ran.events if event["event"] in ENDS] == ["interrupted", "resumed", "finished"]
+    assert (ran.folder / "result-00000001.json").exists()
 
 
 def test_a_second_ctrl_c_is_recorded_and_leaves_with_130(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,7 +147,11 @@ def test_a_run_becomes_longer_its_batches_larger_and_its_schedule_another(start:
     ran.go()
     hand = by_hand(
         steady,
-        {5: [knobs(epochs=5)], 6: [knobs(schedule=COSINE, batch_size=20)], 7: [knobs(schedule={**COSINE, "floor": 0.5})]},
+        {
+            5: [knobs(epochs=5)],
+            6: [knobs(schedule=COSINE, batch_size=20)],
+            7: [knobs(schedule={**COSINE, "floor": 0.5})],
+        },
     )  # fmt: skip
     same(ran, hand)
     assert [ran.answer(index)["ok"] for index in range(3)] == [True] * 3
@@ -205,7 +209,15 @@ def test_an_impossible_value_is_refused_and_nothing_changes(
 
 
 @pytest.mark.parametrize(
-    ("due", "step"), [({"step": 7}, 7), ({"epoch": 2}, 8), ({"progress": 0.5}, 6), ({"step": 2}, 3), ({"step": 3}, 3), ({"epoch": 0}, 3)]
+    ("due", "step"),
+    [
+        ({"step": 7}, 7),
+        ({"epoch": 2}, 8),
+        ({"progress": 0.5}, 6),
+        ({"step": 2}, 3),
+        ({"step": 3}, 3),
+        ({"epoch": 0}, 3),
+    ],
 )
 def test_a_nudge_for_later_takes_force_when_it_is_due(due: dict[str, Any], step: int, start: Start) -> None:
     ran = start(made())
@@ -314,13 +326,29 @@ def test_a_paused_run_is_saved_waits_and_can_be_nudged(start: Start) -> None:
 def test_a_paused_run_can_be_stopped_and_rolled_back(start: Start) -> None:
     ran = start(made())
     ran.send(6, "pause")
-    colleague = Colleague(
-        ran, lambda: ran.send(0, "rollback", to={"step": 4}), lambda: ran.send(0, "stop", why="home")
-    )
+    colleague = Colleague(ran, lambda: ran.send(0, "rollback", to={"step": 4}), lambda: ran.send(0, "stop", why="home"))
     ran.go()
     colleague.join()
     assert (ran.events[-1]["event"], ran.events[-1]["step"], ran.events[-1]["why"]) == ("stopped", 4, "home")
     assert ran.sha == weights_of(by_hand(made(), {}, stop=4))
+
+
+def test_a_paused_run_that_went_back_can_be_nudged(start: Start) -> None:
+    ran = start(made())
+    ran.send(6, "pause")
+    seen: list[dict[str, Any] | None] = []
+    colleague = Colleague(
+        ran,
+        lambda: ran.send(0, "rollback", to={"step": 4}, skip_batches=1),
+        lambda: ran.nudge(0, lr=0.004),
+        lambda: (seen.append(read_ack(ran.folder, ran.sent[-1])), ran.send(0, "unpause")),
+    )
+    ran.go()
+    colleague.join()
+    assert ran.told("nudged")[0]["step"] == 4
+    assert seen[0] is not None, "the nudge was not answered before the run went on"
+    assert seen[0]["ok"]
+    same(ran, by_hand(made(), {4: [skip(1), knobs(lr=0.004)]}))
 
 
 def test_a_signal_ends_a_paused_run(start: Start) -> None:
@@ -418,7 +446,7 @@ TARGETS: dict[str, tuple[dict[str, Any], int]] = {
 
 
 @pytest.mark.parametrize(("to", "step"), TARGETS.values(), ids=TARGETS)
-@pytest.mark.parametrize(("batches", "lr"), [(0, None), (3, 0.0005)], ids=["plain", "skip and nudge"])
+@pytest.mark.parametrize(("batches", "lr"), [(0, None), (2, 0.0005)], ids=["plain", "skip and nudge"])
 def test_a_run_goes_back_and_on_from_there(
     to: dict[str, Any], step: int, batches: int, lr: float | None, start: Start, tmp_path: Path
 ) -> None:
@@ -573,7 +601,9 @@ def test_commands_during_a_catch_up_wait_for_its_end(start: Start) -> None:
     ran.go()
     nudged = ran.told("nudged")[1]
     assert nudged["step"] == 7
-    wanted = by_hand(made("checkpoint.every_steps=null"), {5: [knobs(lr=0.004)], 7: [knobs(regularization__dropout=0.5)]})
+    wanted = by_hand(
+        made("checkpoint.every_steps=null"), {5: [knobs(lr=0.004)], 7: [knobs(regularization__dropout=0.5)]}
+    )
     same(ran, wanted)
 
 
@@ -610,7 +640,7 @@ def test_a_command_that_is_in_the_ledger_is_not_done_twice(
     ran.send(5, "nudge", changes={"lr": ["*=", 2]})
     answered: list[str] = []
     original = orders_room.acknowledge
-    monkeypatch.setattr(orders_room, "acknowledge", lambda folder, name, **_: answered.append(name))
+    monkeypatch.setattr(orders_room, "acknowledge", lambda _, name, **__: answered.append(name))
     ran.kill(7, to=tmp_path / "killed")
     ran.do(8, lambda: monkeypatch.setattr(orders_room, "acknowledge", original))
     ran.go()
@@ -739,3 +769,39 @@ def test_a_planned_nudge_that_a_rollback_undid_comes_again(start: Start) -> None
     assert [event["step"] for event in ran.told("nudged")] == [6, 6]
     assert read_metrics(ran.folder / "metrics.jsonl")[-1]["step"] == 12
     same(ran, by_hand(made(), {6: [knobs(lr=0.004)]}))
+
+
+@pytest.mark.parametrize("how", ["by hand", "by itself"])
+def test_a_planned_nudge_that_was_cancelled_stays_so_after_a_kill(how: str, start: Start, tmp_path: Path) -> None:
+    """Else a run that was killed would take it up again where it goes on, other than one that was not."""
+    planned = made("schedule.nudges=[{at: 0.5, batch_size: 61}]")  # by itself: there, 62 samples are left
+    ran = start(planned)
+    if how == "by hand":
+        ran.send(2, "cancel", scheduled="planned-0")
+    ran.kill(10, to=tmp_path / "killed")
+    ran.go()
+    assert [event["scheduled"] for event in ran.told("cancelled")] == ["planned-0"]
+    again = resumed(tmp_path / "killed", of=ran)
+    assert again.told("cancelled") == ran.told("cancelled")
+    assert again.sha == ran.sha
+    assert again.rows == ran.rows
+
+
+@pytest.mark.parametrize("to", [{"step": 4}, {"step": 5}])
+def test_a_rollback_whose_change_the_data_do_not_allow_is_refused_whole(to: dict[str, int], start: Start) -> None:
+    ran = start(made())
+    ran.send(6, "rollback", to=to, changes={"batch_size": ["=", 25]})
+    ran.go()
+    assert not ran.answer()["ok"]
+    assert "batch_size" in ran.answer()["error"]
+    assert ran.told("rolled_back") == []
+
+
+def test_a_batch_size_that_leaves_one_sample_of_this_epoch_is_refused(start: Start) -> None:
+    """62 of 126 samples are left of this epoch: one would be left over, in which batch norm has no variance."""
+    ran = start(made())
+    ran.nudge(6, batch_size=61)
+    ran.go()
+    assert not ran.answer()["ok"]
+    assert "batch_size=61" in ran.answer()["error"]
+    same(ran, by_hand(made(), {}))

@@ -53,6 +53,10 @@ def metrics_of(folder: Path) -> bytes:
     return (folder / "metrics.jsonl").read_bytes()
 
 
+def steps_saved(folder: Path) -> set[int]:
+    return {int(path.stem.removeprefix("step-")) for path in (folder / "checkpoints").glob("step-*.pt")}
+
+
 def told(folder: Path, kind: str) -> list[dict[str, Any]]:
     return [event for event in events_of(folder) if event["event"] == kind]
 
@@ -200,16 +204,16 @@ def test_a_word_is_a_nudge_where_the_run_stands() -> None:
 
 def test_words_for_the_machine_change_no_bit_and_stay() -> None:
     words = ("checkpoint.every_steps=5", "checkpoint.keep_last=20", "data.placement=device")
-    monkeyed = call("resume=stopped", *words)
-    assert monkeyed.code == 0, monkeyed.err
+    answer = call("resume=stopped", *words)
+    assert answer.code == 0, answer.err
     exactly(STOPPED)
     assert told(STOPPED, "nudged") == []
     assert told(STOPPED, "resumed")[-1]["machine"] == {
         "checkpoint.every_steps": 5, "checkpoint.keep_last": 20, "data.placement": "device",
     }  # fmt: skip
-    assert {f"step-{step:08d}.pt" for step in (15, 20, 25, 30)} <= set(os.listdir(STOPPED / "checkpoints"))
+    assert {15, 20, 25, 30} <= steps_saved(STOPPED)
     assert call("resume=stopped", "epochs+=1").code == 0
-    assert {"step-00000035.pt", "step-00000040.pt"} <= set(os.listdir(STOPPED / "checkpoints"))
+    assert {35, 40} <= steps_saved(STOPPED)
 
 
 def test_threads_can_be_others() -> None:
@@ -238,6 +242,28 @@ def test_what_cannot_change_is_refused_and_nothing_is_written(word: str, said: s
     before = bytes_of(STOPPED)
     assert said in refuse_in_one_line("resume=stopped", word)
     assert bytes_of(STOPPED) == before
+
+
+def test_what_only_the_data_can_tell_is_refused_too() -> None:
+    """A batch norm cannot take the one sample that is left over."""
+    folder = begun("outputs/all/normed", "model.norm=batch")
+    stop_at(folder, 13)
+    train(folder)
+    before = bytes_of(folder)
+    assert "batch_size=25" in refuse_in_one_line(f"resume={folder}", "batch_size=25")
+    assert bytes_of(folder)["ledger.jsonl"] == before["ledger.jsonl"]
+
+
+def test_a_word_of_a_resume_that_was_refused_is_forgotten() -> None:
+    path = STOPPED / "checkpoints" / "step-00000013.pt"
+    content = path.read_bytes()
+    edit(STOPPED, "data", lambda event: event.update(train=125))
+    assert call("resume=stopped", "lr=0.5").code == 2
+    edit(STOPPED, "data", lambda event: event.update(train=126))
+    path.write_bytes(content)
+    assert call("resume=stopped").code == 0
+    assert told(STOPPED, "nudged") == []
+    assert sha_of(STOPPED) == sha_of(STRAIGHT)
 
 
 def test_a_run_must_be_named() -> None:
