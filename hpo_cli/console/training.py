@@ -184,6 +184,8 @@ def _chosen(plan: RunPlan) -> str:
 
 def conclude(plan: RunPlan, folder: Path, outcome: Outcome, *, stopped: str = "") -> None:
     """Say how it ended, where it is, and what to type next. stopped: why it ended before its last epoch."""
+    reference = run_reference(plan, folder)
+    following = f"hpo-run show {reference}" if outcome.status == "finished" else f"hpo-run resume={reference}"
     how = f"{_counted(outcome.epoch, 'epoch')}, {_counted(outcome.step, 'step')}, {duration(outcome.seconds)}"
     best = outcome.best.get(plan.objective.name)
     if stopped:
@@ -196,7 +198,7 @@ def conclude(plan: RunPlan, folder: Path, outcome: Outcome, *, stopped: str = ""
     _say(
         [
             line(Span("run   ", "dim"), str(folder)),
-            line(Span("next  ", "dim"), f"hpo-run show {run_reference(plan, folder)}"),
+            line(Span("next  ", "dim"), following),
         ]
     )
     sys.stdout.flush()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hpo_cli.engine import checkpoints
+from hpo_cli.engine.differences import differences as state_differences
 from hpo_cli.errors import UserError
 from hpo_cli.record.folder import CHECKPOINTS, METRICS, RESULT
 from hpo_cli.record.ledger import read_ledger
@@ -19,9 +18,6 @@ from hpo_cli.record.metrics import read_metrics
 
 TIMELESS = ("seconds",)
 """Keys of result.json that no two runs have in common."""
-
-PLACELESS = ("recorded_bytes", "line")
-"""Keys of a state that belong to its own folder: how far it was written, the random ids of its nudges."""
 
 
 def differences(straight: Path, killed: Path) -> Iterator[str]:
@@ -69,8 +65,7 @@ def _of_rows(straight: list[dict[str, Any]], killed: list[dict[str, Any]]) -> It
 
 def _of_states(straight: Path, killed: Path) -> Iterator[str]:
     states = [newest_state(folder) for folder in (straight, killed)]
-    kept = [{key: value for key, value in state.items() if key not in PLACELESS} for state in states]
-    yield from first(tree_differences(*kept))
+    yield from first_difference(*states)
 
 
 def _of_best(straight: Path, killed: Path) -> Iterator[str]:
@@ -80,13 +75,13 @@ def _of_best(straight: Path, killed: Path) -> Iterator[str]:
         return
     for name in names[0]:
         pair = [checkpoints.load(folder / CHECKPOINTS / name) for folder in (straight, killed)]
-        yield from first(f"{name}, {text}" for text in tree_differences(*pair))
+        yield from first_difference(*pair, within=f"{name}, ")
 
 
 def _of_results(straight: Path, killed: Path) -> Iterator[str]:
     results = [json.loads((folder / RESULT).read_text(encoding="utf-8")) for folder in (straight, killed)]
     kept = [{key: value for key, value in result.items() if key not in TIMELESS} for result in results]
-    yield from first(f"{RESULT}, {text}" for text in tree_differences(*kept))
+    yield from first_difference(*kept, within=f"{RESULT}, ")
 
 
 def _of_nudges(straight: Path, killed: Path) -> Iterator[str]:
@@ -96,46 +91,7 @@ def _of_nudges(straight: Path, killed: Path) -> Iterator[str]:
         yield f"nudges: {kept[0]} straight, {kept[1]} killed"
 
 
-def first(texts: Iterator[str]) -> Iterator[str]:
-    """At most the first one."""
-    text = next(texts, None)
-    return iter(() if text is None else (text,))
-
-
-def tree_differences(expected: Any, found: Any, *, at: str = "") -> Iterator[str]:
-    """Where two trees of dicts, lists, plain values and tensors differ, bit for bit; both values in one line."""
-    if isinstance(expected, torch.Tensor) and isinstance(found, torch.Tensor):
-        yield from _of_tensors(expected, found, at)
-    elif isinstance(expected, Mapping) and isinstance(found, Mapping):
-        for key in dict.fromkeys([*expected, *found]):
-            below = f"{at}.{key}" if at else str(key)
-            yield from tree_differences(expected.get(key), found.get(key), at=below)
-    elif isinstance(expected, list | tuple) and isinstance(found, list | tuple) and len(expected) == len(found):
-        for index, pair in enumerate(zip(expected, found, strict=True)):
-            yield from tree_differences(*pair, at=f"{at}[{index}]")
-    elif type(expected) is not type(found) or repr(expected) != repr(found):
-        yield f"{at}: {_brief(expected)} straight, {_brief(found)} killed"
-
-
-def _of_tensors(expected: torch.Tensor, found: torch.Tensor, at: str) -> Iterator[str]:
-    if expected.dtype != found.dtype or expected.shape != found.shape:
-        kinds = [f"{str(one.dtype).removeprefix('torch.')}{list(one.shape)}" for one in (expected, found)]
-        yield f"{at}: {kinds[0]} straight, {kinds[1]} killed"
-        return
-    if (places := _different(expected, found)).any():
-        index = int(places.nonzero()[0])
-        values = [one.flatten()[index].item() for one in (expected, found)]
-        where = [int(number) for number in torch.unravel_index(torch.tensor(index), expected.shape)]
-        share = f"{int(places.sum())} of {places.numel()} numbers"
-        yield f"{at}: {share}; at {where} {values[0]!r} straight, {values[1]!r} killed"
-
-
-def _different(expected: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
-    """Which numbers have other bits, as a flat mask."""
-    raw = [one.contiguous().flatten().view(torch.uint8).view(one.numel(), -1) for one in (expected, found)]
-    return (raw[0] != raw[1]).any(dim=1)
-
-
-def _brief(value: Any, *, most: int = 60) -> str:
-    text = f"a tensor of {list(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)
-    return text if len(text) <= most else f"{text[:most]}..."
+def first_difference(straight: Any, killed: Any, *, within: str = "") -> list[str]:
+    """Where two states, results or weights differ first; empty for equal bits."""
+    found = state_differences(straight, killed, most=1, names=("straight", "killed"))
+    return [f"{within}{text}" for text in found]

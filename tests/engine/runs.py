@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hpo_cli.engine import checkpoints, orders, steering
 from hpo_cli.engine.course import with_machine
@@ -144,7 +144,7 @@ def poll_always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orders, "POLL_SECONDS", 0.01)
 
 
-Start = "Callable[[RunPlan], Ran]"
+Start: TypeAlias = "Callable[[RunPlan], Ran]"
 """What the fixture `start` is."""
 
 

@@ -232,7 +232,7 @@ def test_a_checkpoint_with_other_knobs_is_refused(killed: Path, whole: Ran) -> N
 
 def test_the_machine_is_as_the_newest_resumption_set_it() -> None:
     before = made()
-    events = [
+    events: list[dict[str, Any]] = [
         {"event": "resumed", "machine": {"trainer.threads": 2, "checkpoint.every_steps": 5}},
         {"event": "resumed"},
         {"event": "resumed", "machine": {"checkpoint.every_steps": 7}},

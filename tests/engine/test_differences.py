@@ -31,9 +31,9 @@ def test_equal_states_have_none() -> None:
     ("changed", "told"),
     [
         ({"model": {"w": torch.tensor([0.0, 1.0, 2.5, 3.25]), "n": torch.tensor(3)}},
-         "model.w: 2 of 4 numbers differ, by at most 0.5"),
+         "model.w: 2 of 4 numbers differ; at [2] 2.0 and 2.5"),
         ({"model": {"w": torch.tensor([-0.0, 1.0, 2.0, 3.0]), "n": torch.tensor(3)}},
-         "model.w: 1 of 4 numbers differ, by at most 0"),
+         "model.w: 1 of 4 numbers differ; at [0] 0.0 and -0.0"),
         ({"model": {"w": torch.zeros(2), "n": torch.tensor(3)}},
          "model.w: float32 of shape [4] and float32 of shape [2]"),
         ({"model": {"w": torch.arange(4.0)}}, "model.n: int64 of shape [] and nothing"),

@@ -105,8 +105,9 @@ def test_what_took_force_at_the_goal_itself_can_be_asked_for(ran: Ran) -> None:
 
 
 @pytest.mark.parametrize("step", [8, 9, 11, 12, 16])
-def test_steps_of_a_child(step: int, ran: Ran, tmp_path: Path) -> None:
+def test_steps_of_a_child(step: int, ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A child that left step 8 of the run and was nudged after step 10."""
+    poll_always(monkeypatch)
     first = past_state(ran.folder, ran.plan, Goal(8, living_line(ran.events).before(8)))
     planned = varied(made(), "", lr=0.006)
     origin = Origin(

@@ -128,7 +128,8 @@ def test_lr_works_alike_under_every_schedule_and_optimizer(words: tuple[str, ...
 
 
 @pytest.mark.parametrize(
-    ("op", "given", "new"), [("*=", 0.9, RATE * 0.9), ("/=", 3, RATE / 3), ("+=", 0.001, RATE + 0.001), ("-=", 5e-4, RATE - 5e-4)]
+    ("op", "given", "new"),
+    [("*=", 0.9, RATE * 0.9), ("/=", 3, RATE / 3), ("+=", 0.001, RATE + 0.001), ("-=", 5e-4, RATE - 5e-4)],
 )  # fmt: skip
 def test_relative_forms_act_on_the_value_of_then(op: str, given: float, new: float, start: Start) -> None:
     ran = start(made())
@@ -294,7 +295,8 @@ class Colleague(threading.Thread):
             time.sleep(0.005)
         for step in self._steps:
             step()
-            self._ran.sent and _await_answer(self._ran.folder, self._ran.sent[-1])
+            if self._ran.sent:
+                _await_answer(self._ran.folder, self._ran.sent[-1])
 
 
 def _await_answer(folder: Path, name: str) -> None:
@@ -337,12 +339,13 @@ def test_a_paused_run_that_went_back_can_be_nudged(start: Start) -> None:
     ran = start(made())
     ran.send(6, "pause")
     seen: list[dict[str, Any] | None] = []
-    colleague = Colleague(
-        ran,
-        lambda: ran.send(0, "rollback", to={"step": 4}, skip_batches=1),
-        lambda: ran.nudge(0, lr=0.004),
-        lambda: (seen.append(read_ack(ran.folder, ran.sent[-1])), ran.send(0, "unpause")),
-    )
+
+    def look_and_go_on() -> None:
+        seen.append(read_ack(ran.folder, ran.sent[-1]))
+        ran.send(0, "unpause")
+
+    back: dict[str, Any] = {"to": {"step": 4}, "skip_batches": 1}
+    colleague = Colleague(ran, lambda: ran.send(0, "rollback", **back), lambda: ran.nudge(0, lr=0.004), look_and_go_on)
     ran.go()
     colleague.join()
     assert ran.told("nudged")[0]["step"] == 4
@@ -516,18 +519,12 @@ def test_a_rollback_can_be_undone(start: Start) -> None:
     ran = start(made())
     ran.nudge(3, lr=0.004)
     ran.send(9, "rollback", to={"step": 2})
-    ran.nudge(4, regularization__dropout=0.5)
-    ran.reporter.at.pop(4)
-    ran.do(
-        9,
-        lambda: ran.do(
-            6,
-            lambda: (
-                ran.sent.append(send(ran.folder, "nudge", {"changes": {"lr": ["=", 1e-4]}})),
-                ran.sent.append(send(ran.folder, "rollback", {"to": {"tag": "left-9"}})),
-            ),
-        ),
-    )
+
+    def repent() -> None:  # at step 6 of the new line
+        ran.nudge(0, lr=1e-4)
+        ran.send(0, "rollback", to={"tag": "left-9"})
+
+    ran.do(9, lambda: ran.do(6, repent))
     ran.go()
     assert [(event["step"], event["to"]) for event in ran.told("rolled_back")] == [(9, 2), (6, 9)]
     same(ran, by_hand(made(), {3: [knobs(lr=0.004)]}))

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from hpo_cli.engine.lightning import pl
 from hpo_cli.engine.verify_attempt import adopting_orphans, attempt
-from hpo_cli.engine.verify_compare import tree_differences
+from hpo_cli.engine.verify_compare import first_difference
 
 KILLED_AT = 13  # of 24 steps, 8 an epoch
 
@@ -76,6 +76,6 @@ def main(words: list[str]) -> int:
                 )
                 assert ended.killed == killer, Path(f"{name}.out").read_text()
             ends.append(torch.load(folder / "end.pt", weights_only=True))
-    found = next(tree_differences(*ends), None)
+    found = next(iter(first_difference(*ends)), None)
     sys.stdout.write(f"{found or 'identical'}\n")
     return int(found is not None)
