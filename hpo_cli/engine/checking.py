@@ -11,6 +11,7 @@ from hpo_cli.components.data.arrays import Splits
 from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.patience import Patience
 from hpo_cli.engine.preflight import check_change
+from hpo_cli.engine.progress import Position
 from hpo_cli.engine.standing import Standing
 from hpo_cli.engine.stop import StopFlag
 from hpo_cli.plan import RunPlan
@@ -68,12 +69,13 @@ class Checks:
         check_change(plan, loop.system, splits=self._around.splits, position=loop.position)
         return after
 
-    def changes_at(self, goal: Goal, changes: Mapping[str, Any]) -> None:
+    def changes_at(self, goal: Goal, changes: Mapping[str, Any], loop: TrainingLoop) -> None:
         """Whether these changes could be made to the config as it was there."""
         plan = self._around.plan
         known = {event["id"]: event for event in ledger.read_ledger(self._around.folder).events if event.get("id")}
         chain = tuple(known[name] for name in goal.line_ids if name in known)
-        self._planned(settled(plan.config, plan.choices, Line(chain)), changes)
+        _, revised_plan = self._planned(settled(plan.config, plan.choices, Line(chain)), changes)
+        check_change(revised_plan, loop.system, splits=self._around.splits, position=Position(step=goal.step))
 
     def _planned(self, setting: Setting, changes: Mapping[str, Any]) -> tuple[Setting, RunPlan]:
         after = revised(*setting, changes, run=self._around.folder.name)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hpo_cli.components.data.arrays import Splits
 from hpo_cli.engine import checkpoints
 from hpo_cli.engine.checkpoints import State
 from hpo_cli.errors import UserError, shown
@@ -80,6 +81,15 @@ def with_machine(plan: RunPlan, events: Iterable[Event]) -> RunPlan:
         saved[group] = {**saved[group], name: value}
     other = plan_from_dict(saved)
     return replace(plan, trainer=other.trainer, data=other.data, checkpoint=other.checkpoint)
+
+
+def check_sizes(splits: Splits, data: Event | None, *, place: Path) -> None:
+    """The data must be as many samples as they were. data: the ledger's event. Raises UserError naming both sizes."""
+    now = {"train": len(splits.train.x), "val": len(splits.val.x), "test": len(splits.test.x)}
+    then = {name: (data or now).get(name) for name in now}
+    if now != then:
+        fix = f"restore the data, or branch: hpo-run branch {place.name}"
+        raise UserError(f"{place}: its data was {then}, now it is {now}; {fix}")
 
 
 def check_agreement(course: Course, plan: RunPlan, *, planned: Mapping[str, Any], place: Path) -> None:

@@ -48,7 +48,7 @@ class TrainingLoop:
         self._steering: Steering = steering or Unsteered()
         self.rescue = Rescue(plan.rescue)
         self.position = Position()
-        self.finished = self.stopped_early = False
+        self.finished = self.stopped_early = self._ended = False
         self.rate = 0.0  # the learning rate of the last step
         self.metrics: dict[str, float] = {}
         self.best: dict[str, Best] = {}
@@ -97,6 +97,10 @@ class TrainingLoop:
         self.save()
         raise StoppedError(signum)
 
+    def end(self) -> None:
+        """Take no further step, whatever else comes into force at this boundary."""
+        self.finished = self._ended = True
+
     def retune(self) -> None:
         """Take note of settings that have changed."""
         self._settle()
@@ -107,7 +111,7 @@ class TrainingLoop:
         self.horizon = self._horizon()
         patience = self.system.settings.early_stopping
         self.stopped_early = patience is not None and self._stale_epochs >= patience
-        self.finished = self.stopped_early or self.position.step >= self.horizon.total_steps
+        self.finished = self._ended or self.stopped_early or self.position.step >= self.horizon.total_steps
 
     def _step(self) -> None:
         settings, position, horizon = self.system.settings, self.position, self.horizon

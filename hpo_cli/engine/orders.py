@@ -81,7 +81,7 @@ class Decisions:
         yield from self._poll(loop)
         if self.paused:
             yield SAVE
-        while self.paused:
+        while self.paused and not self._standing.has_script_at(loop.position.step):
             time.sleep(POLL_SECONDS)
             yield {"do": "wait"}
             yield from self._poll(loop)
@@ -178,7 +178,7 @@ class Decisions:
         goal = self._checks.goal(args["to"], loop)
         changes = args.get("changes") or {}
         if changes:
-            self._checks.changes_at(goal, changes)
+            self._checks.changes_at(goal, changes, loop)
         left = self._checks.free_tag(f"left-{came_from}")
         yield {"do": "save", "tag": left, "keep": "kept"}
         self._around.recorder.join()
@@ -204,15 +204,13 @@ class Decisions:
 
     def _put_off(self, command: Command, loop: TrainingLoop) -> Iterator[Order]:
         """Note what a command asks for a later step."""
-        args = command.args
+        args, step = command.args, loop.position.step
         event = self._record(
             "scheduled", loop, id=command.id, due=args["due"], do=command.verb, changes=args.get("changes") or {},
             who=command.who, why=command.why,
         )  # fmt: skip
         yield {"do": "stand", "event": event}
-        self._accept(
-            command, loop, f"will take force after step {due_step(event, loop):.0f} (now {loop.position.step})"
-        )
+        self._accept(command, loop, f"will take force after step {max(due_step(event, loop), step):.0f} (now {step})")
 
     def _fire(self, order: Event, loop: TrainingLoop) -> Iterator[Order]:
         """Do what was asked for this step."""

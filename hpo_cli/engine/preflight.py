@@ -95,7 +95,7 @@ def check_change(plan: RunPlan, system: System, *, splits: Splits, position: Pos
     problems = [
         *_end_problems(plan, position, horizon(now, num_samples, max_steps=None, position=position)),
         *_length_problems(plan, until),
-        *_batch_norm_problems(plan, system, num_samples),
+        *_batch_norm_problems(plan, system, *_stretches(num_samples, position, epochs=now.epochs)),
         *_dropout_problems(plan, system),
         *_mixing_problems(plan, system),
         *_feature_problems(plan, system),
@@ -174,19 +174,26 @@ def _length_problems(plan: RunPlan, until: Horizon) -> Iterator[Problem]:
         yield Problem("schedule.warmup_steps", rule, "lower it or raise epochs", plan.warmup_steps)
 
 
-def _batch_norm_problems(plan: RunPlan, system: System, num_samples: int) -> Iterator[Problem]:
+def _stretches(num_samples: int, position: Position, *, epochs: int) -> list[int]:
+    """How many samples are cut into batches at a time: what is left of this epoch, and all of a later one."""
+    left = num_samples - position.sample
+    return list(dict.fromkeys([left, num_samples] if position.epoch + 1 < epochs else [left]))
+
+
+def _batch_norm_problems(plan: RunPlan, system: System, *stretches: int) -> Iterator[Problem]:
     """Batch norm over single numbers fails on a batch of one, which the last batch of an epoch may be.
 
     In images and sequences a channel has as many numbers as positions, down to one after enough poolings.
     """
-    last = num_samples % plan.batch_size or plan.batch_size
     world = plan.trainer.devices
-    counts = [Shard(rank, world).count(rows) for rank in range(world) for rows in (plan.batch_size, last)]
-    if min(counts) <= 1 and 1 in _batch_norm_positions(system):
-        rule = (
-            f"leaves a last batch of {last} of {num_samples} samples, and batch norm has no variance in a batch of one"
-        )
-        yield Problem("batch_size", rule, "choose another batch_size, or model.norm=layer", plan.batch_size)
+    for num_samples in stretches:
+        last = num_samples % plan.batch_size or plan.batch_size
+        counts = [Shard(rank, world).count(rows) for rank in range(world) for rows in (plan.batch_size, last)]
+        if min(counts) <= 1 and 1 in _batch_norm_positions(system):
+            what = f"leaves a last batch of {last} of {num_samples} samples"
+            rule = f"{what}, and batch norm has no variance in a batch of one"
+            yield Problem("batch_size", rule, "choose another batch_size, or model.norm=layer", plan.batch_size)
+            return
 
 
 def _dropout_problems(plan: RunPlan, system: System) -> Iterator[Problem]:

@@ -80,10 +80,6 @@ def _begin(training: Training, folder: Path) -> None:
     if state.data is None:
         training.record_data(folder)
         return
-    sizes = {name: size for name, size in training.summary.items() if name in ("train", "val", "test")}
-    known = {name: state.data.get(name) for name in sizes}
-    if sizes != known:
-        raise UserError(f"{folder}: its data was {known}, now it is {sizes}; restore the data, or branch")
     training.seconds_before = sum(number(event.get("seconds")) or 0.0 for event in events)
     retire_end(folder, step=state.step)
     checkpoints.sweep(folder, training.course.line)

@@ -51,6 +51,12 @@ class Standing:
         """The ids of the events in force."""
         return [event["id"] for event in self.applied]
 
+    @property
+    def floor_step(self) -> int:
+        """How far back a rule may go: not behind batches that were jumped over, which it would meet again."""
+        skips: list[int] = [event["to"] for event in self.applied if event.get("skip_batches")]
+        return max([self.course.start_step, *skips])
+
     def has_script_at(self, step: int) -> bool:
         """Whether an event of the script takes force at this boundary."""
         return bool(self.script) and force_step(self.script[0]) <= step
@@ -83,9 +89,8 @@ def due_step(order: Event, loop: TrainingLoop) -> float:
 
 def _orders(line: Line, plan: RunPlan) -> dict[str, Event]:
     """What is still to be done of the orders for later: those in the ledger, of rollbacks, of the plan itself."""
-    done = {event.get("scheduled") for event in line.chain}
     found = [*line.standing, *_of_rollbacks(line), *_planned(plan)]
-    return {order["id"]: order for order in found if order["id"] not in done}
+    return {order["id"]: order for order in found if order["id"] not in line.done}
 
 
 def _of_rollbacks(line: Line) -> Iterator[Event]:

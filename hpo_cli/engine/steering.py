@@ -52,7 +52,7 @@ class FolderSteering:
                 self._apply(self._standing.script.pop(0), loop)
             for order in self._told(loop):
                 self._execute(order, loop)
-            again = self._standing.has_script_at(loop.position.step)
+            again = self._standing.has_script_at(loop.position.step) or bool(self._standing.due_orders(loop))
         self._plan_next(loop)
 
     def _told(self, loop: TrainingLoop) -> Iterator[Order]:
@@ -64,7 +64,7 @@ class FolderSteering:
 
     def answer(self, loop: TrainingLoop, trouble: Trouble) -> None:
         """See loop.Steering."""
-        start, backend = self._standing.course.start_step, loop.stepper.backend
+        start, backend = self._standing.floor_step, loop.stepper.backend
         answer = loop.rescue.answer(trouble, position_step=loop.position.step, start_step=start)
         if answer is None or self._num_rescues() >= self._around.plan.rescue.limit:
             loop.fail(trouble)
@@ -88,7 +88,7 @@ class FolderSteering:
                 loop.stop(order["signum"])
             case "end":
                 self._standing.orders.pop(order.get("scheduled", ""), None)
-                loop.finished = True
+                loop.end()
             case "stand":
                 self._standing.orders[order["event"]["id"]] = order["event"]
             case "drop":

@@ -6,6 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,15 @@ from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.batches import DeviceBatches, dtype_of, order_of, source, tensors
 from hpo_cli.engine.checking import Check, Surroundings
 from hpo_cli.engine.checkpoints import weights_sha256
-from hpo_cli.engine.course import Course, chart, check_agreement
+from hpo_cli.engine.course import Course, chart, check_agreement, check_sizes
 from hpo_cli.engine.knobs import planned_knobs
 from hpo_cli.engine.lightning import LightningEnvironment, MisconfigurationException, pl
 from hpo_cli.engine.loggers import check_logger, make_logger, mirror
 from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.module import LightningRun, Stretches
 from hpo_cli.engine.patience import Patience
-from hpo_cli.engine.preflight import check_fit, choose_threads
-from hpo_cli.engine.progress import Outcome, Reporter
+from hpo_cli.engine.preflight import check_change, check_fit, choose_threads
+from hpo_cli.engine.progress import Outcome, Position, Reporter
 from hpo_cli.engine.ranks import LocalRanks, Ranks
 from hpo_cli.engine.recorder import FolderRecorder, NullRecorder
 from hpo_cli.engine.states import system_state
@@ -38,7 +39,7 @@ from hpo_cli.errors import ConfigError
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
 from hpo_cli.record.folder import START
-from hpo_cli.record.line import Line
+from hpo_cli.record.line import Line, living_line
 
 
 class Training:
@@ -64,6 +65,8 @@ class Training:
         check_components(plan)
         check_logger(plan)
         self.splits: Splits = load_splits(plan.data, allow=plan.allow_targets)
+        if folder is not None:
+            check_sizes(self.splits, ledger.fold(ledger.read_ledger(folder).events).data, place=folder)
         self.course = Course(Line()) if folder is None else chart(folder, warn=self.warnings.append)
         self.seconds_before = 0.0  # that other processes trained
         self.machine: Mapping[str, Any] = {}  # keys that this process has otherwise than the plan in the folder
@@ -85,6 +88,16 @@ class Training:
         system = resumable_system(self.plan, self.splits.spec)
         check_agreement(self.course, self.plan, planned=planned_knobs(self.plan, system), place=folder)
         return system
+
+    def check_changes(self, plan: RunPlan) -> None:
+        """Whether training can go on by a revised plan. Raises ConfigError naming every problem."""
+        state = self.course.state
+        position = Position(**state["position"]) if state else Position()
+        check_change(plan, self.system, splits=self.splits, position=position)
+
+    def take_note(self, folder: Path) -> None:
+        """The ledger has got further orders since this was made."""
+        self.course = replace(self.course, line=living_line(ledger.read_ledger(folder).events))
 
     @property
     def summary(self) -> dict[str, int]:

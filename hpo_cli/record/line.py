@@ -22,12 +22,14 @@ class Line:
     """chain: the steering events in force, oldest first; checkpoints: the files of states that lie on this line.
 
     abandoned: checkpoint events that lie on another one.   standing: what was asked for later and is not yet done.
+    done: the ids of what was asked for and is done, or cancelled.
     """
 
     chain: tuple[Event, ...] = ()
     checkpoints: tuple[Event, ...] = ()
     abandoned: tuple[Event, ...] = ()
     standing: tuple[Event, ...] = ()
+    done: frozenset[str] = frozenset()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -82,6 +84,7 @@ def living_line(events: Iterable[Event]) -> Line:
         checkpoints=tuple(event for event, lives in zip(saved, alive, strict=True) if lives),
         abandoned=tuple(event for event, lives in zip(saved, alive, strict=True) if not lives),
         standing=tuple(event for name, event in asked.items() if name not in done),
+        done=frozenset(done),
     )
 
 

@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,9 @@ from hpo_cli.record.lease import Lease
 from hpo_cli.record.ledger import Event
 from hpo_cli.record.line import force_step, living_line
 from hpo_cli.record.runs import find_run
+from hpo_cli.steer.changes import revised
 from hpo_cli.steer.commands import who_am_i
+from hpo_cli.steer.current import current_setting
 from hpo_cli.steer.hot import canonical
 from hpo_cli.steer.shapes import new_id
 from hpo_cli.validate import plan_from_config
@@ -103,14 +106,19 @@ def _resume(folder: Path, words: list[str], allow: Sequence[str]) -> int:
     machine, changes = _told_apart(words, folder, plan, check)
     _check_open(folder, events, changes)
     with Lease.acquire(folder, on_wait=_say) as lease:
-        if changes:
-            _note_changes(folder, _events(folder), changes)
-        return _go_on(folder, plan, machine, check, stop=stop, lease=lease)
+        return _go_on(folder, plan, Asked(machine, changes, check), stop=stop, lease=lease)
 
 
-def _go_on(
-    folder: Path, plan: RunPlan, machine: Mapping[str, Any], check: Check, *, stop: StopFlag, lease: Lease
-) -> int:
+@dataclass(frozen=True)
+class Asked:
+    """What the words of a resumption ask for. check: tells whether a config is one."""
+
+    machine: Mapping[str, Any]
+    changes: Mapping[str, Any]
+    check: Check
+
+
+def _go_on(folder: Path, plan: RunPlan, asked: Asked, *, stop: StopFlag, lease: Lease) -> int:
     from hpo_cli.console.training import announce, training_reporter
     from hpo_cli.verbs.train import train_to_end
 
@@ -118,9 +126,14 @@ def _go_on(
         from hpo_cli.engine.course import with_machine
         from hpo_cli.engine.train import Training
 
-        now = with_machine(plan, [*_events(folder), {"event": "resumed", "machine": dict(machine)}])
-        training = Training(now, reporter=reporter, stop=stop, check=check, folder=folder)
-        training.machine = machine
+        now = with_machine(plan, [*_events(folder), {"event": "resumed", "machine": dict(asked.machine)}])
+        training = Training(now, reporter=reporter, stop=stop, check=asked.check, folder=folder)
+        training.machine = asked.machine
+        if asked.changes:
+            setting = revised(*current_setting(folder), asked.changes, run=folder.name)
+            training.check_changes(asked.check(setting.config, choices=setting.choices))
+            _note_changes(folder, _events(folder), asked.changes)
+            training.take_note(folder)
         reporter.close()
         announce(plan, folder, training.summary, started_from=training.started_from)
         return train_to_end(training, folder, lease=lease)

@@ -11,10 +11,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hpo_cli.engine import checkpoints
+from hpo_cli.engine import checkpoints, tally
 from hpo_cli.engine import loop as loop_room
 from hpo_cli.engine import step as step_room
-from hpo_cli.engine import tally
 from hpo_cli.engine.progress import Best
 from hpo_cli.engine.step import Rates
 from hpo_cli.engine.stop import StopFlag, StoppedError
