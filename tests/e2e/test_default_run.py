@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 FILES = {
     ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "plan.yaml", "ledger.jsonl", "metrics.jsonl",
     "result.json", "run.log", "checkpoints/step-00000080.pt", "checkpoints/best-00000080.pt",
+    "control/lease-00000001.json",
 }  # fmt: skip
+GRADIENTS = {"train/grad_norm", "train/update_ratio"}
 METRICS = {"train/loss", "train/accuracy", "val/loss", "val/accuracy"}
 
 
@@ -113,7 +115,7 @@ def test_the_result_has_its_keys(trained: Trained) -> None:
 def test_the_metrics_rows_fit_the_result(trained: Trained) -> None:
     rows = [json.loads(line) for line in (trained.run / "metrics.jsonl").read_text().splitlines()]
     assert all({"step", "epoch"} <= set(row) for row in rows)
-    assert set().union(*rows) == {"step", "epoch", "lr", *METRICS}
+    assert set().union(*rows) == {"step", "epoch", "lr", *GRADIENTS, *METRICS}
     assert [row["step"] for row in rows] == sorted(row["step"] for row in rows)
     assert all(math.isfinite(value) for row in rows for value in row.values())
     validated = [row for row in rows if "val/accuracy" in row]

@@ -39,4 +39,4 @@ def test_the_comparison_notices_a_second_scaling() -> None:
 def test_a_process_without_rows_counts_none_right(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = new_loop(plan(*SMALL))
     loop.stepper.outputs, loop.stepper.targets = [], []
-    assert loop._correct_over_processes() == 0.0
+    assert loop._tally._correct_over_processes() == 0.0

@@ -39,7 +39,7 @@ def close_to_one_process(command: Command, *words: str) -> None:
 
 
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
-    assert len(next(new_loop(plan(*WORDS, *ODD))._train.batches(0, start=125, batch_size=25))[0]) == 1
+    assert len(next(new_loop(plan(*WORDS, *ODD)).train_source.batches(0, start=125, batch_size=25))[0]) == 1
     command = start_command(tmp_path / "run", *DDP, *WORDS, *ODD)
     assert command.wait() == 0, command.output()
     close_to_one_process(command, *WORDS, *ODD)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def test_stock_lightning_is_found_different(words: tuple[str, str], nursery: Nursery, tmp_path: Path) -> None:
     answer = nursery.call("tests.resume.stock_lightning:main", *words, cwd=tmp_path)
     assert answer.code == 1, answer
-    assert answer.out.startswith("model.layers.0.weight: 128 of 128 numbers; at [0, 0] ")
+    assert answer.out.startswith("model.layers.0.weight: 128 of 128 numbers differ; at [0, 0] ")
     assert list((tmp_path / "killed").glob("*step=10.ckpt"))  # what it was resumed from
 
 

@@ -31,8 +31,8 @@ def test_equal_trees_have_no_difference() -> None:
     ("expected", "found", "text"),
     [
         (
-            torch.tensor([1.0, 2.0]),
-            torch.tensor([1.0, 3.0]),
+            torch.tensor([1, 2]),
+            torch.tensor([1, 3]),
             "x: 1 of 2 numbers differ; at [1] 2 straight, 3 killed",
         ),
         (torch.tensor([0.0]), torch.tensor([-0.0]), "x: 1 of 1 numbers differ; at [0] 0.0 straight, -0.0 killed"),

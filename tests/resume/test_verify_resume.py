@@ -54,7 +54,7 @@ def spoiled_is_found(verify: Verify, name: str) -> str:
 def test_noise_that_depends_on_history_is_found(verify: Verify) -> None:
     text = spoiled_is_found(verify, "seed_by_history")
     assert re.search(r"^different: step \d+, train/loss: [\d.]+ straight, [\d.]+ killed$", text, re.MULTILINE)
-    tensor = r"^  model\.linear0\.weight: \d+ of 1024 numbers; at \[\d+, \d+\] \S+ straight, \S+ killed$"
+    tensor = r"^  model\.linear0\.weight: \d+ of 1024 numbers differ; at \[\d+, \d+\] \S+ straight, \S+ killed$"
     assert re.search(tensor, text, re.MULTILINE)
     assert "without any kill" not in text
     kept = re.search(r"kept: (\S+)", text)
