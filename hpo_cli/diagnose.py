@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -55,6 +55,8 @@ def _parsed(word: str) -> Override | Problem:
         fix = "write key=value, and quote values with blanks, commas or brackets"
         if groups := [group for group in GROUPS if word in list_options(group)]:
             return Problem(word, "is no override", f"did you mean {groups[0]}={word}?")
+        if word.startswith("schedule.nudges="):
+            return Problem(word, f"is no override ({text}); {_OF_NUDGES.rule}", _OF_NUDGES.fix)
         return Problem(word, f"is no override ({text})", fix)
     if override.is_sweep_override():
         fix = "give one value, or a list as [a,b]"
@@ -85,7 +87,7 @@ def _key_problem(override: Override, known: Known, groups: Sequence[str]) -> Pro
     sections = [
         *dict.fromkeys([*groups, *(name for name, value in known.main.defaults.items() if isinstance(value, dict))])
     ]
-    if problem := refused(override):
+    if (problem := refused(override)) or head == "hydra":
         return problem
     if override.is_add() or override.is_force_add() or head in RESERVED_AT_TOP:
         return None
@@ -133,9 +135,18 @@ def refused(override: Override) -> Problem | None:
         return Problem(key, "describes other keys and belongs in a file", "write an option of your own: --config-dir")
     if isinstance(value, Mapping) and key in list_groups():
         return _not_a_name(key, value)
+    if key == "schedule.nudges" and not isinstance(value, list) and not override.is_delete():
+        return replace(_OF_NUDGES, value=value)
     if isinstance(value, list) and key in list_groups() and (key != "experiment" or not value):
         return Problem(key, "takes one option", f"write {key}={value[0] if value else 'OPTION'}", value)
     return None
+
+
+_OF_NUDGES = Problem(
+    "schedule.nudges",
+    "must be a list of shares of training with new values, and not of relative ones such as lr/=3",
+    "write schedule.nudges=[{at: 0.5, lr: 1e-4}]",
+)
 
 
 def _not_a_name(group: str, value: object) -> Problem:

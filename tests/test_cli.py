@@ -22,7 +22,7 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("verb", cli.VERBS)
 def test_every_verb_has_a_module_and_its_own_help(verb: str) -> None:
-    assert callable(importlib.import_module(f"hpo_cli.verbs.{verb}").main)
+    assert callable(importlib.import_module(f"hpo_cli.verbs.{verb.replace('-', '_')}").main)
     answer = call(verb, "--help")
     assert answer.code == 0
     assert f"hpo-run {verb}" in answer.out

@@ -12,17 +12,19 @@ from hpo_cli.console.figures import duration
 from hpo_cli.console.happenings import Happening, legend
 from hpo_cli.console.layout import beside, columns_of, cut, filled, spread, wrapped
 from hpo_cli.console.output import Span, line
-from hpo_cli.console.styles import STATUS
+from hpo_cli.console.styles import STATUS, WAITS
 from hpo_cli.console.tables import one_line, shorten
 
 if TYPE_CHECKING:
     from hpo_cli.console.output import Line
     from hpo_cli.console.traces import Trace
+    from hpo_cli.console.waiting import Wait
 
 _WITH_SIDE = 64  # columns from which the curves leave room for figures beside them
 _SIDE_SHARE, _LEAST_SIDE, _MOST_SIDE = 0.34, 27, 40
 _MOST_SAID = 3
 _LEAST_BODY = 6
+_MOST_WAITS = 3
 _BAR = 28
 _TAIL = 32  # columns for speed and time left: a bar that changes its length cannot be read
 _LIVE = ("running", "running?", "paused")
@@ -42,6 +44,7 @@ class View:
     """What is known of a run. traces: its metrics on the living line; aim and mode: of the objective.
 
     step, epoch: done; total, epochs: planned, None where nobody says; steps_per_second: None unless it trains.
+    waits: what was asked for later.
     """
 
     id: str
@@ -60,6 +63,7 @@ class View:
     epoch: int | None = None
     epochs: int | None = None
     steps_per_second: float | None = None
+    waits: Sequence[Wait] = ()
 
     @property
     def is_live(self) -> bool:
@@ -89,10 +93,12 @@ def frame(
     words = wrapped(said, room.columns, most=_MOST_SAID) or [line()]
     foot = [*words, *([keys] if keys else [])]
     rest = room.lines - len(head) - len(foot)
+    waiting = _waiting(view, room.columns, rows=max(0, min(_MOST_WAITS, rest - 1 - _LEAST_BODY)))
+    rest -= len(waiting)
     told = min(len(view.happenings), max(3, room.lines // 5), max(0, rest - 1 - _LEAST_BODY))
     rows = max(0, rest - told - 1)
     body = list(page)[:rows] if page else _body(view, room, rows=rows, zoom=zoom)
-    whole = [*head, line(), *filled(body, rows), *legend(view.happenings, rows=told, columns=room.columns)]
+    whole = [*head, line(), *filled(body, rows), *legend(view.happenings, rows=told, columns=room.columns), *waiting]
     kept = filled(whole, room.lines - len(foot))
     return [cut(one, room.columns) for one in [*kept, *foot][-room.lines :]]
 
@@ -112,6 +118,17 @@ def _body(view: View, room: Room, *, rows: int, zoom: int) -> list[Line]:
     left = room.columns - width - 2
     drawn = charts(view, room, columns=left, rows=rows, zoom=zoom)
     return beside(drawn, side(view, columns=width, rows=rows), at=left + 2)
+
+
+def _waiting(view: View, columns: int, *, rows: int) -> list[Line]:
+    """What waits, the first of it; how many more there are is told in the last line."""
+    shown, hidden = view.waits[:rows], max(0, len(view.waits) - rows)
+    lines = []
+    for index, one in enumerate(shown):
+        more = f"  ({hidden} more)" if hidden and index == len(shown) - 1 else ""
+        said = shorten(str(one), max(8, columns - 9 - len(more)))
+        lines.append(line(Span(" waits  " if index == 0 else " " * 8, f"bold {WAITS}"), said, Span(more, "dim")))
+    return lines
 
 
 def _title(view: View, columns: int) -> Line:

@@ -37,8 +37,12 @@ def _objective(view: View, columns: int) -> Iterator[Line]:
     trace = view.traces.get(view.aim)
     yield line(Span(shorten(one_line(view.aim), columns - 5), "bold"), Span(f"  {view.mode}", "dim"))
     yield _field("now", Span(figure(trace.last if trace else None)))
-    at = Span(f"  at {view.best_step}" if view.best_step is not None else "", "dim")
-    yield _field("best", Span(figure(view.best), f"bold {GOOD}" if view.best is not None else ""), at)
+    best = figure(view.best)
+    at = "" if view.best_step is None else f"at {view.best_step}"
+    fits = _LABEL + 4 + len(best) + len(at) <= columns
+    yield _field("best", Span(best, f"bold {GOOD}" if view.best is not None else ""), Span(f"  {at}" * fits, "dim"))
+    if not fits:
+        yield _field("", Span(at, "dim"))
     yield line()
 
 
@@ -90,7 +94,9 @@ def _knobs(view: View, *, columns: int, rows: int) -> Iterator[Line]:
 
 
 def _knob(knob: Knob, name: str, *, width: int, columns: int) -> Line:
-    value = shorten(one_line(value_of(knob.value)), max(4, columns - width - len(knob.label) - 6))
+    room = max(4, columns - width - len(knob.label) - 6)
+    whole = one_line(value_of(knob.value))
+    value = shorten(whole if len(whole) <= room or not isinstance(knob.value, dict) else whole.split(" ")[0], room)
     style = _NUDGED if knob.label else ""
     return line(Span(f"  {name:<{width}}", "dim"), Span(f"  {value}", style), Span(f"  {knob.label}", "dim"))
 

@@ -162,13 +162,25 @@ def changes(knobs: dict[str, Any]) -> Iterable[str]:
         yield f"{key} {value_of(old)} -> {value_of(new)}"
 
 
+def typed(key: str, value: object) -> str:
+    """`schedule=cosine schedule.floor=0.2`: a knob's value in the words that set it."""
+    if not (isinstance(value, dict) and value.get("option")):
+        return f"{key}={value_of(value)}"
+    return " ".join([f"{key}={value['option']}", *(f"{key}.{name}={value_of(of)}" for name, of in _keys(value))])
+
+
 def value_of(value: object) -> str:
-    """A knob's value in few characters: a component by the name of its option."""
+    """A knob's value in few characters: a component by the name of its option, and its keys."""
     if isinstance(value, dict):
-        return str(value.get("option") or value.get("_target_") or "...")
+        name = value.get("option") or value.get("_target_")
+        return " ".join([str(name), *(f"{key}={value_of(of)}" for key, of in _keys(value))]) if name else "..."
     if isinstance(value, list):
         return "[" + ",".join(value_of(item) for item in value) + "]"
     return "off" if value is None else shorten(figure(value), _LONGEST_VALUE)
+
+
+def _keys(component: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [(key, of) for key, of in component.items() if key not in ("option", "_target_")]
 
 
 def _reason(event: Event) -> str:

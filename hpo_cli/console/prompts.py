@@ -57,7 +57,7 @@ class _Key:
 
 
 _COMMANDS = {
-    "n": _Key("nudge", "nudge", "nudge", "such as  lr/=3  or  lr=3e-4 model.dropout=0.2"),
+    "n": _Key("nudge", "nudge", "nudge", "such as  lr/=3  or  regularization.dropout=0.2"),
     "p": _Key("pause", "pause"),
     "t": _Key("checkpoint", "tag", "save this state as", "a name, or nothing"),
     "r": _Key("rollback", "roll back", "roll back to", "step=N  epoch=N  tag=NAME  best  -500"),

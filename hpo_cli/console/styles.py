@@ -14,9 +14,11 @@ STATUS = {
     "running?": "cyan",
     "died": "red",
     "damaged": "bright_red",
+    "not started": "bright_blue",
 }
 GOOD, BAD, QUIET, TITLE = "green", "red", "dim", "bold"
 WINNER = "bold green"
+WAITS = "bright_yellow"
 
 
 def status(word: str) -> Span:

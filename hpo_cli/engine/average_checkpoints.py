@@ -22,7 +22,7 @@ from hpo_cli.engine.saved import Saved, step_of
 from hpo_cli.errors import UserError
 from hpo_cli.record import ledger
 from hpo_cli.record.folder import CHECKPOINTS
-from hpo_cli.record.weights import AVERAGE
+from hpo_cli.record.weights import AVERAGE, numbered
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -51,7 +51,7 @@ class Averaged:
 
 def best_files(folder: Path, *, most: int | None) -> list[Path]:
     """The run's kept best checkpoints, oldest first, at most the newest `most`. Raises UserError for fewer than two."""
-    files = sorted((folder / CHECKPOINTS).glob("best-*.pt"))
+    files = numbered(folder / CHECKPOINTS, "best-")
     if len(files) < 2:  # noqa: PLR2004 - an average is of several
         kept = "one best checkpoint" if files else "no best checkpoint"
         raise UserError(f"{folder}: has {kept}, an average needs two; train with checkpoint.keep_best=5")

@@ -66,7 +66,8 @@ class Checks:
         """Config and choices with these changes, with which the live run can go on."""
         setting = Setting(self._standing.config, self._standing.choices)
         after, plan = self._planned(setting, changes)
-        check_change(plan, loop.system, splits=self._around.splits, position=loop.position)
+        around = self._around
+        check_change(plan, loop.system, splits=around.splits, position=loop.position, run=around.folder.name)
         return after
 
     def changes_at(self, goal: Goal, changes: Mapping[str, Any], loop: TrainingLoop) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import shutil
 import struct
@@ -21,6 +22,7 @@ from hpo_cli.record.contents import text
 from hpo_cli.record.folder import ABANDONED, CHECKPOINTS
 from hpo_cli.record.ledger import Event
 from hpo_cli.record.line import Line
+from hpo_cli.record.weights import numbered, order_of
 
 State = dict[str, Any]
 
@@ -31,9 +33,16 @@ _DAMAGE = (
 """What zipfile, pickle and torch raise for bytes that are no checkpoint, or no longer one."""
 
 
-def last_name(step: int) -> str:
-    """File name of a checkpoint from which training goes on."""
-    return f"step-{step:08d}.pt"
+def last_name(step: int, number: int = 1) -> str:
+    """File name of a checkpoint from which training goes on. number: of those of one step."""
+    return f"step-{step:08d}{f'-{number}' if number > 1 else ''}.pt"
+
+
+def free_last_name(folder: Path, step: int) -> str:
+    """A file name in `folder` for one more checkpoint of this step: nothing that lies there is ever replaced."""
+    taken = [number for path in numbered(folder, "step-") for at, number in [order_of(path)] if at == step]
+    numbers = count(max(taken, default=0) + 1)
+    return next(name for number in numbers if not os.path.lexists(folder / (name := last_name(step, number))))
 
 
 def best_name(step: int) -> str:
@@ -99,13 +108,17 @@ def _check_sums(path: Path) -> None:
 
 
 def prune(folder: Path, *, prefix: str, keep: int, older: int = 0, spare: Collection[str] = ()) -> None:
-    """Remove files that start with `prefix`: all but the newest `keep`, `older` of those before, and `spare`."""
-    files = {_step_of(path): path for path in sorted(folder.glob(f"{prefix}*.pt"))}
-    steps = list(files)
-    newest = max(0, len(steps) - keep)
-    kept = {*steps[newest:], *spread(steps[:newest], now=steps[-1] if steps else 0, keep=older)}
-    for step, path in files.items():
-        if step not in kept and path.name not in spare:
+    """Remove the run's own files of `prefix`: all but the newest `keep`, `older` of those before, and `spare`.
+
+    The newest are those of the last steps, and of one step the last that were written. Of older steps one file stays.
+    """
+    files = numbered(folder, prefix)
+    newest = max(0, len(files) - keep)
+    before = {order_of(path)[0]: path for path in files[:newest]}
+    thinned = spread(list(before), now=order_of(files[-1])[0] if files else 0, keep=older)
+    kept = {*files[newest:], *(before[step] for step in thinned)}
+    for path in files:
+        if path not in kept and path.name not in spare:
             path.unlink(missing_ok=True)
 
 
@@ -124,10 +137,6 @@ def spread(steps: Sequence[int], *, now: int, keep: int) -> list[int]:
         ratios = [ages[i] / max(1, ages[i + 2]) for i in range(len(left))]
         del left[ratios.index(min(ratios))]
     return left
-
-
-def _step_of(path: Path) -> int:
-    return int(path.stem.partition("-")[2])
 
 
 def snapshot(state: Any) -> Any:
@@ -159,17 +168,15 @@ def num_bytes(state: Any) -> int:
     return sum(map(num_bytes, items))
 
 
-def newest_loadable(
-    folder: Path, line: Line, *, at_most: int | None = None, warn: Callable[[str], None]
-) -> tuple[Event, State] | None:
+def newest_loadable(folder: Path, line: Line, *, warn: Callable[[str], None]) -> tuple[Event, State] | None:
     """The newest state of a run from which training on the line can go on, and its event; None where there is none.
 
-    at_most: no state after this step.   A file that is not what the ledger says is renamed to `<name>.damaged`, never
+    A file that is not what the ledger says is renamed to `<name>.damaged`, never
     deleted, `warn` gets a line for the ledger and the screen, and the one before is tried. Pruned ones are passed over.
     """
-    found = [event for event in line.checkpoints if _can_go_on(event) and (at_most is None or event["step"] <= at_most)]
+    found = [event for event in line.checkpoints if can_go_on(event)]
     for event in sorted(found, key=lambda event: int(event["step"]))[::-1]:
-        state = _load_whole(_place(folder, event), event, line=line, warn=warn)
+        state = _load_whole(place_of(folder, event), event, line=line, warn=warn)
         if state is not None:
             return event, state
     return None
@@ -186,10 +193,10 @@ def sweep(folder: Path, line: Line | None = None) -> list[Path]:
         path.unlink(missing_ok=True)
     if line is None:
         return left
-    recorded = {_name(event) for event in (*line.checkpoints, *line.abandoned)}
+    recorded = {name_of(event) for event in (*line.checkpoints, *line.abandoned)}
     strangers = [path for path in _replaceable(home) if path.name not in recorded]
     for path in strangers:
-        path.replace(path.with_name(f"{path.name}.unrecorded"))
+        path.replace(free_name(path.with_name(f"{path.name}.unrecorded")))
     return left + strangers
 
 
@@ -213,21 +220,23 @@ def move_abandoned(folder: Path, line: Line, *, keep: int = 3) -> list[Path]:
     return moved
 
 
-def _name(event: Event) -> str:
+def name_of(event: Event) -> str:
+    """The name of a `checkpointed` event's file; empty when it has none."""
     return Path(text(event.get("file"))).name
 
 
-def _place(folder: Path, event: Event) -> Path:
-    return folder / CHECKPOINTS / _name(event)
+def place_of(folder: Path, event: Event) -> Path:
+    """Where the file of a `checkpointed` event lies, which is below checkpoints/ whatever the ledger says."""
+    return folder / CHECKPOINTS / name_of(event)
 
 
-def _can_go_on(event: Event) -> bool:
+def can_go_on(event: Event) -> bool:
     """Whether an event is of a whole state; best weights are not enough to go on from."""
-    return _name(event).startswith(("step-", "kept-"))
+    return name_of(event).startswith(("step-", "kept-"))
 
 
 def _replaceable(home: Path) -> list[Path]:
-    return sorted(path for prefix in ("step-", "best-") for path in home.glob(f"{prefix}*.pt"))
+    return [path for prefix in ("best-", "step-") for path in numbered(home, prefix)]
 
 
 def _load_whole(path: Path, event: Event, *, line: Line, warn: Callable[[str], None]) -> State | None:
@@ -264,7 +273,7 @@ def file_sha256(path: Path) -> str:
 
 
 def _digests(events: Iterable[Event], name: str) -> set[str]:
-    return {text(event.get("sha256")) for event in events if _name(event) == name}
+    return {text(event.get("sha256")) for event in events if name_of(event) == name}
 
 
 def _is_abandoned(path: Path, line: Line) -> bool:

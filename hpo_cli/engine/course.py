@@ -83,6 +83,17 @@ def with_machine(plan: RunPlan, events: Iterable[Event]) -> RunPlan:
     return replace(plan, trainer=other.trainer, data=other.data, checkpoint=other.checkpoint)
 
 
+def threads_of(events: Iterable[Event]) -> int | None:
+    """How many CPU threads a run computed with, since another number gives other bits; None for a new run.
+
+    A child or a replay that has not trained yet has its parent's.
+    """
+    state = ledger.fold(events)
+    started = mapping(state.started)
+    places = (mapping(state.data), mapping(started.get("parent")), mapping(started.get("replay_of")))
+    return next((number for place in places if (number := count(place.get("threads"))) is not None), None)
+
+
 def check_sizes(splits: Splits, data: Event | None, *, place: Path) -> None:
     """The data must be as many samples as they were. data: the ledger's event. Raises UserError naming both sizes."""
     now = {"train": len(splits.train.x), "val": len(splits.val.x), "test": len(splits.test.x)}
@@ -101,7 +112,7 @@ def check_agreement(course: Course, plan: RunPlan, *, planned: Mapping[str, Any]
         return
     if course.state["plan_id"] != plan.plan_id:
         ids = f"plan.yaml has the id {plan.plan_id}, {course.file} was made with {course.state['plan_id']}"
-        raise UserError(f"{place}: {ids}: one of them was changed; restore it, or branch: hpo-run branch {place.name}")
+        raise UserError(f"{place}: {ids}: one of them was changed; restore the one that was edited")
     wanted = dict(planned)
     for event in course.line.chain[: course.applied]:
         wanted.update({key: change["new"] for key, change in mapping(event.get("knobs")).items()})

@@ -239,11 +239,13 @@ class TrainingLoop:
         """Whether the clock asks for a checkpoint."""
         return time.monotonic() >= self._checkpoint_at
 
-    def save(self, *, tag: str | None = None, keep: Keep = "rolling") -> None:
-        """Write a checkpoint of this step boundary."""
+    def save(self, *, tag: str | None = None, keep: Keep = "rolling", command: str | None = None) -> None:
+        """Write a checkpoint of this step boundary. command: the id of the one that asked for it."""
         self._tally.collect()
         position, line = self.position, self._steering.line
-        self._recorder.checkpoint(self.state(), step=position.step, epoch=position.epoch, line=line, tag=tag, keep=keep)
+        self._recorder.checkpoint(
+            self.state(), step=position.step, epoch=position.epoch, line=line, tag=tag, keep=keep, command=command
+        )
         self._checkpoint_at = self._next_checkpoint()
 
     def state(self) -> dict[str, Any]:
@@ -290,11 +292,12 @@ class TrainingLoop:
         """Jump over batches of the data; an epoch's end that is jumped over has no validation."""
         self._tally.collect()
         position, size = self.position, self.system.settings.batch_size
-        for _ in range(num_batches):
-            position.sample += size
-            if position.sample >= self.num_samples:
-                position.epoch += 1
-                position.sample = 0
-                self._tally.epoch = TrainSums()
+        left = math.ceil((self.num_samples - position.sample) / size)
+        if num_batches < left:
+            position.sample += num_batches * size
+        else:
+            epochs, batches = divmod(num_batches - left, math.ceil(self.num_samples / size))
+            position.epoch, position.sample = position.epoch + 1 + epochs, batches * size
+            self._tally.epoch = TrainSums()
         self._batches = None
         self._settle()

@@ -6,6 +6,7 @@ all processes then carry out. Whoever sent a command is answered with what the l
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.patience import append
 from hpo_cli.engine.standing import Standing, due_step
 from hpo_cli.errors import RunFailedError, UserError
-from hpo_cli.record.ledger import Event
+from hpo_cli.record.ledger import Event, read_ledger
 from hpo_cli.record.line import Line
 from hpo_cli.steer.changes import value_of
 from hpo_cli.steer.commands import acknowledge
@@ -59,7 +60,7 @@ class Decisions:
         self._inbox, self._checks = Inbox(around.folder), Checks(around, standing)
         self._pending: list[_Pending] = []
         self._met: tuple[float, int] = (0.0, 0)
-        self.paused = False
+        self.paused = _is_paused(around.folder)
         self.ended: dict[str, str] | None = None
         self._obeyed: Mapping[str, Callable[[Command, TrainingLoop], Iterator[Order]]] = {
             "nudge": self._nudge,
@@ -80,6 +81,7 @@ class Decisions:
         """What is to be done at this boundary, one after the other. A paused run stays in here."""
         yield from self._poll(loop)
         if self.paused:
+            loop.reporter.noted(f"it waits: hpo-run unpause {self._around.folder.name}")
             yield SAVE
         while self.paused and not self._standing.has_script_at(loop.position.step):
             time.sleep(POLL_SECONDS)
@@ -123,7 +125,7 @@ class Decisions:
         for reject in found.rejects:
             self._record("set_aside", loop, file=reject.file, reason=reject.reason)
         for command in found.commands:
-            if self.ended or (self._standing.script and command.verb in ("nudge", "rollback")):
+            if self.ended or (self._standing.script and command.verb in ("nudge", "rollback", "checkpoint")):
                 continue  # it stays there: the line must be walked to its end first
             if self._checks.is_done(command.id):
                 self._accept(command, loop, "it is in force already: the run was killed before it could say so")
@@ -146,29 +148,41 @@ class Decisions:
         yield {"event": event}
 
     def _pause(self, command: Command, loop: TrainingLoop) -> Iterator[Order]:
-        done = f"{command.verb}d"
-        self.paused = command.verb == "pause"
+        done, is_pause = f"{command.verb}d", command.verb == "pause"
+        if self.paused == is_pause:
+            raise UserError(f"{self._around.folder.name}: is {'paused already' if is_pause else 'not paused'}")
+        self.paused = is_pause
         self._record(done, loop, command=command.id, who=command.who, why=command.why)
         loop.reporter.noted(f"{done} at step {loop.position.step} by {command.who}")
-        self._accept(command, loop, f"{done} at step {loop.position.step}")
+        self._accept(command, loop, f"{done} at step {loop.position.step}{self._way()}")
         yield from ()
 
     def _stop(self, command: Command, loop: TrainingLoop) -> Iterator[Order]:
         if command.args.get("due"):
             yield from self._put_off(command, loop)
             return
+        order = self._order(command, loop, due={"step": loop.position.step})
+        yield {"do": "stand", "event": order}
+        yield from self._end(order)
+        self._accept(command, loop, f"ends at step {loop.position.step}{self._way()}; its state is saved")
+
+    def _end(self, order: Event) -> Iterator[Order]:
+        """Save and end. The order counts as done by the run's last line in the ledger, and by that alone."""
         self.paused = False
         yield SAVE
         self._around.recorder.join()
-        self.ended = {"who": command.who, "why": command.why}
-        self._accept(command, loop, f"ends at step {loop.position.step}; its state is saved")
-        yield {"do": "end"}
+        self.ended = {key: str(order.get(key) or "") for key in ("who", "why")} | {"scheduled": order["id"]}
+        yield {"do": "end", "scheduled": order["id"]}
+
+    def _way(self) -> str:
+        to = self._standing.catching_up
+        return "" if to is None else f", on its way back to step {to}"
 
     def _checkpoint(self, command: Command, loop: TrainingLoop) -> Iterator[Order]:
         tag = command.args.get("tag")
         if tag is not None and tag in self._checks.tags():
             raise UserError(f"--tag {tag}: is taken, and nothing saved is overwritten; give another name")
-        yield {"do": "save", "tag": tag, "keep": "kept"}
+        yield {"do": "save", "tag": tag, "keep": "kept", "command": command.id}
         self._around.recorder.join()
         named = f" as {tag}" if tag else ""
         self._accept(command, loop, f"saved at step {loop.position.step}{named}; it is kept for ever")
@@ -176,7 +190,11 @@ class Decisions:
     def _roll_back(self, command: Command, loop: TrainingLoop) -> Iterator[Order]:
         args, came_from = command.args, loop.position.step
         goal = self._checks.goal(args["to"], loop)
-        changes = args.get("changes") or {}
+        changes, skipped = args.get("changes") or {}, args.get("skip_batches") or 0
+        left_over = (loop.horizon.total_steps - goal.step) * loop.system.settings.accumulate
+        if skipped >= left_over:
+            left = f"{left_over} batches are left from step {goal.step} on"
+            raise UserError(f"--skip-data {skipped}: leaves nothing to train; {left}")
         if changes:
             self._checks.changes_at(goal, changes, loop)
         left = self._checks.free_tag(f"left-{came_from}")
@@ -184,7 +202,7 @@ class Decisions:
         self._around.recorder.join()
         event = self._record(
             "rolled_back", loop, id=command.id, to=goal.step, line=list(goal.line_ids), file=goal.file,
-            skip_batches=args.get("skip_batches") or 0, changes=changes, who=command.who, why=command.why,
+            skip_batches=skipped, changes=changes, who=command.who, why=command.why,
         )  # fmt: skip
         yield {"event": event}
         again = goal.step - loop.position.step
@@ -198,27 +216,33 @@ class Decisions:
         names = [name for name in orders if name == wanted or name.endswith(wanted)]
         if len(names) != 1:
             raise UserError(f"{wanted}: nothing of that id waits; what waits: {', '.join(orders) or 'nothing'}")
-        self._record("cancelled", loop, scheduled=names[0], who=command.who, why=command.why)
+        self._record("cancelled", loop, scheduled=names[0], command=command.id, who=command.who, why=command.why)
         yield {"do": "drop", "id": names[0]}
         self._accept(command, loop, f"{names[0]} is cancelled")
 
     def _put_off(self, command: Command, loop: TrainingLoop) -> Iterator[Order]:
         """Note what a command asks for a later step."""
-        args, step = command.args, loop.position.step
-        event = self._record(
-            "scheduled", loop, id=command.id, due=args["due"], do=command.verb, changes=args.get("changes") or {},
-            who=command.who, why=command.why,
+        due, step, total = command.args["due"], loop.position.step, loop.horizon.total_steps
+        at = due_step({"due": due}, loop)
+        if at > total or at < step or _has_passed(due, loop):
+            ((kind, value),) = due.items()
+            where = "lies behind the end" if at > total else "has passed"
+            raise UserError(f"--at {kind}={value}: {where}, the run is at step {step} of {total}")
+        order = self._order(command, loop, due=due)
+        yield {"do": "stand", "event": order}
+        self._accept(command, loop, f"will take force after step {at:.0f} (now {step})")
+
+    def _order(self, command: Command, loop: TrainingLoop, *, due: Mapping[str, Any]) -> Event:
+        return self._record(
+            "scheduled", loop, id=command.id, due=dict(due), do=command.verb,
+            changes=command.args.get("changes") or {}, who=command.who, why=command.why,
         )  # fmt: skip
-        yield {"do": "stand", "event": event}
-        self._accept(command, loop, f"will take force after step {max(due_step(event, loop), step):.0f} (now {step})")
 
     def _fire(self, order: Event, loop: TrainingLoop) -> Iterator[Order]:
         """Do what was asked for this step."""
         who, why = str(order.get("who")), str(order.get("why") or "")
         if order.get("do") == "stop":
-            self._record("fulfilled", loop, scheduled=order["id"])
-            self.ended = {"who": who, "why": why}
-            yield {"do": "end", "scheduled": order["id"]}
+            yield from self._end(order)
             return
         try:
             event = self._nudged(order["changes"], loop, id=new_id(), who=who, why=why, scheduled=order["id"])
@@ -272,6 +296,19 @@ class Decisions:
 
     def _answer(self, command: Command, **fields: Any) -> None:
         acknowledge(self._around.folder, command.id, **fields)
+
+
+def _has_passed(due: Mapping[str, Any], loop: TrainingLoop) -> bool:
+    """Whether the end of this epoch lies behind."""
+    position = loop.position
+    return (due.get("epoch", math.inf), 0) < (position.epoch, position.sample)
+
+
+def _is_paused(folder: Path) -> bool:
+    """Whether the run was paused when its process ended: a pause survives a kill."""
+    kinds = [event["event"] for event in read_ledger(folder).events]
+    told = [kind for kind in kinds if kind in ("paused", "unpaused", "stopped", "finished", "failed")]
+    return told[-1:] == ["paused"]
 
 
 def _is_several(loop: TrainingLoop) -> bool:

@@ -33,6 +33,7 @@ class Recorder(Protocol):
         line: Sequence[str],
         tag: str | None = None,
         keep: Keep = "rolling",
+        command: str | None = None,
     ) -> str:
         """Write a state from which training can go on. line: what steered the run so far, by id."""
 

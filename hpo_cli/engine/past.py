@@ -24,26 +24,52 @@ from hpo_cli.engine.stop import StopFlag
 from hpo_cli.errors import UserError
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
-from hpo_cli.record.contents import mapping
-from hpo_cli.record.folder import START
+from hpo_cli.record.contents import count, mapping, text
+from hpo_cli.record.folder import CHECKPOINTS, START
 from hpo_cli.record.ledger import Event
 from hpo_cli.record.line import Line, force_step, living_line
 from hpo_cli.steer.targets import Goal
+
+EXACT = ("32-true", "64-true")
+"""Precisions in which a CPU repeats itself to the bit."""
+MOST_THREADS = 4096
+"""What a ledger says beyond it is no number of threads."""
 
 
 def past_state(folder: Path, plan: RunPlan, goal: Goal) -> State:
     """The state of the run in `folder` at the boundary `goal`. Nothing is written; the run may be training.
 
-    plan: as the run was started. What no checkpoint holds is trained again in this process, on the CPU or the plan's
-    device. Raises UserError where the run's own devices are more than one and no checkpoint is at the goal.
+    plan: as the run was started. What no checkpoint holds is trained again in this process, on the CPU, with as many
+    threads as the run had. Raises UserError where that would give other bits than the run's: after several processes,
+    another device, mixed precision or a compiled network.
     """
     course = _course(folder, goal)
     if course.state is not None and course.step == goal.step and not course.script:
         return course.state
-    if plan.trainer.devices > 1:
-        rule = f"no checkpoint is at step {goal.step}, and a run of several processes is not trained again here"
+    data = ledger.fold(ledger.read_ledger(folder).events).data or {}
+    if (what := _not_repeatable(plan, data)) is not None:
+        rule = f"no checkpoint is at step {goal.step}, and a run {what} is not trained again here"
         raise UserError(f"{folder}: {rule}; choose the step of a checkpoint: hpo-run show {folder.name}")
-    return _trained_on(folder, plan, course, goal)
+    return _trained_on(folder, plan, course, goal, threads=_threads(data))
+
+
+def _not_repeatable(plan: RunPlan, data: Event) -> str | None:
+    """What of a run the CPU and one process do not repeat to the bit. data: the ledger's event."""
+    trainer = plan.trainer
+    device = text(data.get("device")) or trainer.accelerator
+    if trainer.devices > 1:
+        return "of several processes"
+    if device.partition(":")[0] not in ("cpu", "auto"):
+        return f"on the device {device}"
+    if trainer.precision not in EXACT:
+        return f"in {trainer.precision}"
+    return "of a compiled network" if trainer.compile else None
+
+
+def _threads(data: Event) -> int | None:
+    """CPU threads that the run had, by the ledger; None where it does not say."""
+    threads = count(data.get("threads"))
+    return threads if threads is not None and 1 <= threads <= MOST_THREADS else None
 
 
 def _course(folder: Path, goal: Goal) -> Course:
@@ -57,18 +83,19 @@ def _course(folder: Path, goal: Goal) -> Course:
     for event in sorted(line.checkpoints, key=lambda event: -event["step"]):
         state = _read(folder, event)
         if state is not None:
-            return Course(line, file=event["file"], state=state, applied=len(state["line"]), parent=parent)
+            file = f"{CHECKPOINTS}/{checkpoints.name_of(event)}"
+            return Course(line, file=file, state=state, applied=len(state["line"]), parent=parent)
     return Course(line, parent=parent)
 
 
 def _read(folder: Path, event: Event) -> State | None:
     """A recorded state, left as it is: the folder may be another process's."""
-    path = folder / event["file"]
+    path = checkpoints.place_of(folder, event)
+    if not checkpoints.can_go_on(event) or not path.is_file():
+        return None
     try:
-        if Path(event["file"]).name.startswith("best-") or checkpoints.file_sha256(path) != event["sha256"]:
-            return None
-        return checkpoints.load(path)
-    except (OSError, KeyError, UserError):
+        return checkpoints.load(path) if checkpoints.file_sha256(path) == event.get("sha256") else None
+    except (OSError, UserError):
         return None
 
 
@@ -77,8 +104,8 @@ def _back_to(goal: Goal) -> Event:
     return {"event": "rolled_back", "id": "goal", "step": goal.step, "to": goal.step, "line": list(goal.line_ids)}
 
 
-def _trained_on(folder: Path, plan: RunPlan, course: Course, goal: Goal) -> State:
-    loop, steering = _loop(folder, plan, course)
+def _trained_on(folder: Path, plan: RunPlan, course: Course, goal: Goal, *, threads: int | None) -> State:
+    loop, steering = _loop(folder, plan, course, threads=threads)
     loop.begin()
     while loop.position.step < goal.step:
         before = loop.position.step
@@ -110,11 +137,11 @@ class _Script(Unsteered):
                 loop.retune()
 
 
-def _loop(folder: Path, plan: RunPlan, course: Course) -> tuple[TrainingLoop, _Script]:
+def _loop(folder: Path, plan: RunPlan, course: Course, *, threads: int | None) -> tuple[TrainingLoop, _Script]:
     splits = load_splits(plan.data, allow=plan.allow_targets)
     fresh = course.state is None
     system = build_system(plan, splits) if fresh else resumable_system(plan, splits.spec)
-    torch.set_num_threads(choose_threads(plan, system, cores=1))
+    torch.set_num_threads(threads or choose_threads(plan, system, cores=1))
     dtype, device = dtype_of(plan), torch.device("cpu")
     for module in (system.model, system.criterion):
         module.to(dtype)

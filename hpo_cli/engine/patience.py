@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import sys
 import threading
@@ -19,6 +20,8 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What a file system without room, or a user beyond the quota, gets for a write."""
 
 WAIT_S = 5.0
+LAST_WORDS_S = 20.0
+"""How long a run that was asked to stop tries to write how it ended; schedulers kill after 30 s."""
 _LOOK_S = 0.2  # how often a waiting writer looks whether it is asked to stop
 
 Value = TypeVar("Value")
@@ -31,6 +34,14 @@ class Asked(Protocol):
     """Knows whether somebody asked the run to stop: engine.stop.StopFlag."""
 
     signum: int | None
+
+
+class NoRoomError(RunFailedError):
+    """The disk stayed full until somebody asked the run to stop, or for too long. signum: of who asked, if anybody."""
+
+    def __init__(self, where: Path | str, what: str, *, signum: int | None = None) -> None:
+        super().__init__(f"disk full: {where}: {what}; what was saved before is intact")
+        self.signum = signum
 
 
 def to_stderr(line: str) -> None:
@@ -51,13 +62,28 @@ def is_full(error: BaseException | None) -> bool:
 class Patience:
     """Repeats what a full disk refused until there is room. Threads share one: they say it once.
 
-    say: gets one line when waiting begins and one when it is over.   stop: ends the wait, with RunFailedError.
+    say: gets one line when waiting begins and one when it is over.   stop: ends the wait, with NoRoomError; so does
+    limit_s, after so many seconds.
     """
 
-    def __init__(self, *, say: Say = to_stderr, stop: Asked | None = None, wait_s: float = WAIT_S) -> None:
-        self._say, self._stop, self._wait_s = say, stop, wait_s
+    def __init__(
+        self,
+        *,
+        say: Say = to_stderr,
+        stop: Asked | None = None,
+        wait_s: float = WAIT_S,
+        limit_s: float = math.inf,
+    ) -> None:
+        self._say, self._stop, self._wait_s, self._limit_s = say, stop, wait_s, limit_s
         self._num_waiting = 0
         self._count = threading.Lock()
+
+    def last_words(self, limit_s: float = LAST_WORDS_S) -> Patience:
+        """One for how a run ended, which must be written though somebody asked it to stop: it waits `limit_s` at most.
+
+        Raises NoRoomError after that.
+        """
+        return Patience(say=self._say, wait_s=min(self._wait_s, _LOOK_S), limit_s=limit_s)
 
     def run(self, action: Callable[[], Value], *, where: Path | str) -> Value:
         """What `action` gives, once the disk has room for it. Every other error goes on at once.
@@ -80,21 +106,22 @@ class Patience:
         return value
 
     def _repeat(self, action: Callable[[], Value], where: Path | str) -> Value:
+        give_up = time.monotonic() + self._limit_s
         while True:
-            self._wait(where)
+            self._wait(where, give_up)
             try:
                 return action()
             except (OSError, RuntimeError) as error:
                 if not is_full(error):
                     raise
 
-    def _wait(self, where: Path | str) -> None:
+    def _wait(self, where: Path | str, give_up: float) -> None:
         until = time.monotonic() + self._wait_s
         while True:
             if self._stop is not None and self._stop.signum is not None:
-                raise RunFailedError(
-                    f"disk full: {where}: asked to stop while waiting for room; what was saved before is intact"
-                )
+                raise NoRoomError(where, "asked to stop while waiting for room", signum=self._stop.signum)
+            if time.monotonic() >= give_up:
+                raise NoRoomError(where, f"no room for {self._limit_s:.0f} s")
             left = until - time.monotonic()
             if left <= 0:
                 return
@@ -112,13 +139,6 @@ class Patience:
         with self._count:
             self._num_waiting -= 1
             return self._num_waiting
-
-
-def patiently(
-    action: Callable[[], Value], *, say: Say, stop: Asked | None, wait_s: float = WAIT_S, where: Path | str = ""
-) -> Value:
-    """`Patience` for one action."""
-    return Patience(say=say, stop=stop, wait_s=wait_s).run(action, where=where)
 
 
 def append(where: Path | str, event: str, *, step: int, patience: Patience, **fields: object) -> ledger.Event:

@@ -25,11 +25,15 @@ from hpo_cli.errors import RunFailedError, UserError
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
 from hpo_cli.record.atomic import write_json, write_text
+from hpo_cli.record.contents import ENDED
 from hpo_cli.record.endings import retire_end
 from hpo_cli.record.folder import ERROR, LOG, RESULT
 from hpo_cli.record.lease import Heartbeat, Lease
 from hpo_cli.record.metrics import number
 from hpo_cli.record.start import environment
+
+BEAT_S = 2.0
+"""How often whoever looks on hears where training is."""
 
 
 def run(training: Training, folder: Path, *, lease: Lease | None = None) -> Outcome:
@@ -40,7 +44,7 @@ def run(training: Training, folder: Path, *, lease: Lease | None = None) -> Outc
     """
     lease = lease or Lease.acquire(folder)
     try:
-        with Heartbeat(lease, partial(_pulse, training)):
+        with Heartbeat(lease, partial(_pulse, training), interval_s=BEAT_S):
             return _run(training, folder, lease)
     finally:
         lease.release()
@@ -48,6 +52,8 @@ def run(training: Training, folder: Path, *, lease: Lease | None = None) -> Outc
 
 def _run(training: Training, folder: Path, lease: Lease) -> Outcome:
     world = training.plan.trainer.devices
+    if lease.look():
+        raise LostError(folder)
     try:
         _begin(training, folder)
         others = (
@@ -62,7 +68,8 @@ def _run(training: Training, folder: Path, lease: Lease) -> Outcome:
         raise
     except (StoppedError, KeyboardInterrupt) as stop:
         name = str(stop) or "SIGINT"
-        _end(training, folder, "interrupted", signal=name)
+        with suppress(RunFailedError):  # on a full disk; the state that is saved tells enough
+            _end(training, folder, "interrupted", signal=name)
         raise
     except Exception as error:
         failure = explained(error)
@@ -80,7 +87,7 @@ def _begin(training: Training, folder: Path) -> None:
     if state.data is None:
         training.record_data(folder)
         return
-    training.seconds_before = sum(number(event.get("seconds")) or 0.0 for event in events)
+    training.seconds_before = sum(number(event.get("seconds")) or 0.0 for event in events if event["event"] in ENDED)
     retire_end(folder, step=state.step)
     checkpoints.sweep(folder, training.course.line)
     checkpoints.move_abandoned(folder, training.course.line, keep=training.plan.checkpoint.keep_abandoned)
@@ -100,6 +107,7 @@ def _pulse(training: Training) -> Mapping[str, object]:
     position, horizon = loop.position, loop.horizon
     return {
         "status": "paused" if training.is_paused else "running",
+        "catching_up": training.catching_up,
         "step": position.step,
         "total": horizon.total_steps,
         "epoch": position.epoch,
@@ -128,6 +136,8 @@ def explained(error: Exception) -> UserError:
     if isinstance(error, OSError) and error.errno is not None:
         where = f" ({error.filename})" if error.filename else ""
         return RunFailedError(f"{error.strerror}{where}: what was saved before is intact; free space and start again")
+    if "Connection closed by peer" in str(error):
+        return RunFailedError("another process of the run ended: its last words are in rank-*.log in the run's folder")
     if "inline_container" in str(error):  # torch's words for a file that could not be written
         return RunFailedError("a checkpoint could not be written: what was saved before is intact; is the disk full?")
     line = str(error).splitlines()[0] if str(error) else ""

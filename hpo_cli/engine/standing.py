@@ -57,6 +57,11 @@ class Standing:
         skips: list[int] = [event["to"] for event in self.applied if event.get("skip_batches")]
         return max([self.course.start_step, *skips])
 
+    @property
+    def catching_up(self) -> int | None:
+        """To which step the script leads; None at its end."""
+        return force_step(self.script[-1]) if self.script else None
+
     def has_script_at(self, step: int) -> bool:
         """Whether an event of the script takes force at this boundary."""
         return bool(self.script) and force_step(self.script[0]) <= step

@@ -18,6 +18,7 @@ from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.orders import POLL_SECONDS, Decisions, Order
 from hpo_cli.engine.rescue import Trouble
 from hpo_cli.engine.standing import Standing
+from hpo_cli.errors import RunFailedError
 from hpo_cli.record import ledger
 from hpo_cli.record.ledger import Event
 from hpo_cli.steer.story import story_of
@@ -38,6 +39,11 @@ class FolderSteering:
         """The ids of the events that are in force."""
         return self._standing.line
 
+    @property
+    def catching_up(self) -> int | None:
+        """To which step of its past the run is on its way; None when it is where it was."""
+        return self._standing.catching_up
+
     def begin(self, loop: TrainingLoop) -> None:
         """Bring a loop that stands at the run's very start to where its course goes on."""
         if self._course.state is not None:
@@ -49,7 +55,7 @@ class FolderSteering:
         again = True
         while again:
             while self._standing.has_script_at(loop.position.step):
-                self._apply(self._standing.script.pop(0), loop)
+                self._apply(self._standing.script.pop(0), loop, said="again, ")
             for order in self._told(loop):
                 self._execute(order, loop)
             again = self._standing.has_script_at(loop.position.step) or bool(self._standing.due_orders(loop))
@@ -66,15 +72,19 @@ class FolderSteering:
         """See loop.Steering."""
         start, backend = self._standing.floor_step, loop.stepper.backend
         answer = loop.rescue.answer(trouble, position_step=loop.position.step, start_step=start)
-        if answer is None or self._num_rescues() >= self._around.plan.rescue.limit:
-            loop.fail(trouble)
         event = None
-        if backend.shard.rank == 0:
+        if backend.shard.rank == 0 and answer and self._num_rescues() < self._around.plan.rescue.limit:
             event = self.decisions.rescue(
                 loop, to=answer.to_step, why=str(trouble), skip_batches=answer.skip_batches, changes=answer.changes
             )
-        self._go_back(backend.told(event), loop)
-        self._plan_next(loop)
+        event = backend.told(event)
+        if event is not None:
+            self._go_back(event, loop)
+            self._plan_next(loop)
+        elif trouble.kind == "nan":
+            loop.fail(trouble)
+        else:
+            loop.reporter.noted(f"{trouble}; rescue.limit is reached, so training goes on")
 
     def _num_rescues(self) -> int:
         events = ledger.read_ledger(self._around.folder).events
@@ -83,7 +93,7 @@ class FolderSteering:
     def _execute(self, order: Order, loop: TrainingLoop) -> None:
         match order.get("do"):
             case "save":
-                loop.save(tag=order["tag"], keep=order["keep"])
+                loop.save(tag=order["tag"], keep=order["keep"], command=order.get("command"))
             case "signal":
                 loop.stop(order["signum"])
             case "end":
@@ -101,19 +111,25 @@ class FolderSteering:
                 self._around.recorder.abandon(after=loop.position.step)
                 self._apply(order["event"], loop)
 
-    def _apply(self, event: Event, loop: TrainingLoop) -> None:
+    def _apply(self, event: Event, loop: TrainingLoop, *, said: str = "") -> None:
         """Let an event of the line take force at this boundary."""
-        if event["event"] == "rolled_back":
-            loop.skip(event.get("skip_batches") or 0)
-        else:
-            set_knobs(loop.system, {key: change["new"] for key, change in event["knobs"].items()})
-            loop.retune()
+        try:
+            if event["event"] == "rolled_back":
+                loop.skip(event.get("skip_batches") or 0)
+            else:
+                set_knobs(loop.system, {key: change["new"] for key, change in event["knobs"].items()})
+                loop.retune()
+        except (KeyError, TypeError, ValueError) as error:
+            what = f"the ledger's {event['event']} {event['id']} cannot take force ({type(error).__name__}: {error})"
+            raise RunFailedError(f"{self._around.folder}: {what}; restore the ledger") from error
         self._standing.add(event)
-        loop.reporter.noted(story_of(event))
+        if event["event"] == "nudged":
+            loop.reporter.noted(f"{said}{story_of(event)}")
 
     def _go_back(self, event: Event, loop: TrainingLoop) -> None:
         """Go on from the newest state on the line that the rollback has left."""
         around = self._around
+        loop.reporter.noted(story_of(event))
         around.recorder.join()
         course = self._charted(loop)
         since = None

@@ -19,12 +19,13 @@ from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.batches import DeviceBatches, dtype_of, order_of, source, tensors
 from hpo_cli.engine.checking import Check, Surroundings
 from hpo_cli.engine.checkpoints import weights_sha256
-from hpo_cli.engine.course import Course, chart, check_agreement, check_sizes
+from hpo_cli.engine.course import Course, chart, check_agreement, check_sizes, threads_of
 from hpo_cli.engine.knobs import planned_knobs
 from hpo_cli.engine.lightning import LightningEnvironment, MisconfigurationException, pl
 from hpo_cli.engine.loggers import check_logger, make_logger, mirror
 from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.module import LightningRun, Stretches
+from hpo_cli.engine.orders import LostError
 from hpo_cli.engine.patience import Patience
 from hpo_cli.engine.preflight import check_change, check_fit, choose_threads
 from hpo_cli.engine.progress import Outcome, Position, Reporter
@@ -65,14 +66,15 @@ class Training:
         check_components(plan)
         check_logger(plan)
         self.splits: Splits = load_splits(plan.data, allow=plan.allow_targets)
+        events = () if folder is None else ledger.read_ledger(folder).events
         if folder is not None:
-            check_sizes(self.splits, ledger.fold(ledger.read_ledger(folder).events).data, place=folder)
+            check_sizes(self.splits, ledger.fold(events).data, place=folder)
         self.course = Course(Line()) if folder is None else chart(folder, warn=self.warnings.append)
         self.seconds_before = 0.0  # that other processes trained
         self.machine: Mapping[str, Any] = {}  # keys that this process has otherwise than the plan in the folder
         self.system: System = self._begin_system(folder)
         check_fit(plan, self.system, self.splits)
-        self.threads = choose_threads(plan, self.system, cores=_cores())
+        self.threads = self._same_threads(threads_of(events)) or choose_threads(plan, self.system, cores=_cores())
         torch.set_num_threads(self.threads)
         self._recorder: FolderRecorder | NullRecorder = NullRecorder()
         self._module = LightningRun(self.system, make_loop=self._make_loop, stop=stop)
@@ -80,6 +82,14 @@ class Training:
         self.patience = Patience(say=reporter.noted, stop=stop)
         self._began = time.monotonic()
         self._seen = (0.0, 0)
+
+    def _same_threads(self, number: int | None) -> int | None:
+        """As many as the run had so far, for the same bits, unless the plan says how many."""
+        if number is None or self.plan.trainer.threads is not None:
+            return None
+        if number > _cores():
+            self.warnings.append(f"{number} threads on {_cores()} cores, as the run had before, for the same bits")
+        return number
 
     def _begin_system(self, folder: Path | None) -> System:
         """The system at the run's very start, or a blank one for a state to be loaded into."""
@@ -153,15 +163,21 @@ class Training:
     @property
     def early_stop(self) -> dict[str, str]:
         """Why training ended before its last epoch, for the ledger; empty when it did not."""
-        loop, patience = self._module.loop, self.plan.regularization.early_stopping
+        loop = self._module.loop
         if loop is None or not loop.stopped_early:
             return {}
+        patience = loop.system.settings.early_stopping
         return {"stopped_early": f"no better {self.plan.objective.name} for {patience} epochs"}
 
     @property
     def ended(self) -> dict[str, str] | None:
         """Who ended the run by a command, and why; None when nobody did."""
         return self._steering.decisions.ended if self._steering is not None else None
+
+    @property
+    def catching_up(self) -> int | None:
+        """To which step of its past the run is on its way; None when it is where it was."""
+        return self._steering.catching_up if self._steering is not None else None
 
     @property
     def is_paused(self) -> bool:
@@ -208,8 +224,15 @@ class Training:
         course = self.course
         if backend.shard.rank == 0:
             copy = mirror(self._trainer.loggers, plan, folder=self._folder, after=course.step)
+            recorded = (course.state or {}).get("recorded_bytes") or {}
             self._recorder = FolderRecorder(
-                self._folder, plan.checkpoint, mirror=copy, after=course.step, patience=self.patience
+                self._folder,
+                plan.checkpoint,
+                mirror=copy,
+                after=course.step,
+                since=recorded.get("metrics"),
+                patience=self.patience,
+                guard=self._check_lease,
             )
         stepper = Stepper(self.system, backend, seed=plan.seed, forward=self._forward())
         self._steering = steering = FolderSteering(self._surroundings(), course)
@@ -218,8 +241,13 @@ class Training:
         )
         if course.state is None and course.parent is not None:
             self._enter_from_parent(loop)
+        self._fresh_scaler = None if backend.scaler is None else dict(backend.scaler.state_dict())
         steering.begin(loop)
         return loop
+
+    def _check_lease(self) -> None:
+        if self._is_lost():
+            raise LostError(self._folder)
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(
@@ -241,7 +269,7 @@ class Training:
             self.plan, Stepper(fresh, Backend(), seed=self.plan.seed), train=loop.train_source, val=loop.val,
             recorder=NullRecorder(), reporter=self._reporter,
         )  # fmt: skip
-        loop.restore({**blank.state(), **system_state(fresh)})
+        loop.restore({**blank.state(), **system_state(fresh), "scaler": self._fresh_scaler})
         if self.course.parent is not None:
             self._enter_from_parent(loop)
 

@@ -15,6 +15,7 @@ from hpo_cli.record.folder import CHECKPOINTS, METRICS, RESULT
 from hpo_cli.record.ledger import read_ledger
 from hpo_cli.record.line import living_line
 from hpo_cli.record.metrics import read_metrics
+from hpo_cli.record.weights import numbered
 
 TIMELESS = ("seconds",)
 """Keys of result.json that no two runs have in common."""
@@ -31,7 +32,7 @@ def differences(straight: Path, killed: Path) -> Iterator[str]:
 
 def newest_state(folder: Path) -> checkpoints.State:
     """The last checkpoint of a run. Raises UserError when there is none or it cannot be read."""
-    found = sorted((folder / CHECKPOINTS).glob("step-*.pt"))
+    found = numbered(folder / CHECKPOINTS, "step-")
     if not found:
         raise UserError(f"{folder}: no checkpoint")
     return checkpoints.load(found[-1])

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from hpo_cli.record.ledger import Event
 
 
+_PLACE = "hydra.run.dir="  # says where a run lies, and changes nothing of it
+
+
 @dataclass(frozen=True, kw_only=True)
 class Member:
     """A run and where it comes from. record: None for a parent that is not there any more.
@@ -158,5 +161,5 @@ def _note_changes(node: Node) -> None:
     for child in node.children:
         known = child.member
         if known.record and known.record.overrides and not (known.changed or known.is_replay or known.twin):
-            new = tuple(word for word in known.record.overrides if word not in own)
+            new = tuple(word for word in known.record.overrides if word not in own and not word.startswith(_PLACE))
             child.member = replace(known, changed=new)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpo_cli.record.links import NO_FOLLOW, refuse_link
+
 Row = dict[str, Any]
 
 
@@ -68,8 +70,12 @@ def finite(value: object) -> object:
 
 
 def open_lines(path: Path | str) -> int:
-    """A descriptor that appends to `path`; a last line that was cut short is ended first, never merged."""
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+    """A descriptor that appends to `path`; a last line that was cut short is ended first, never merged.
+
+    Raises UserError where `path` is a symbolic link.
+    """
+    refuse_link(path)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | NO_FOLLOW | getattr(os, "O_CLOEXEC", 0), 0o666)
     try:
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from hpo_cli.errors import UserError
+from hpo_cli.record.folder import CHECKPOINTS, CONTROL
 from hpo_cli.record.lease_file import (
-    CONTROL,
     LeaseState,
     generations,
     lease_path,
@@ -25,6 +25,7 @@ from hpo_cli.record.lease_file import (
     replace_lease,
 )
 from hpo_cli.record.ledger import now
+from hpo_cli.record.links import refuse_link, refuse_links_in
 from hpo_cli.record.process import this_process
 
 __all__ = ["Heartbeat", "Lease", "LeaseState", "read_lease"]
@@ -61,9 +62,12 @@ class Lease:
         """The lease of a run's folder, taken over where its holder is gone.
 
         A holder on another machine is watched for `stale_s`, by this process's own clock; on_wait is told once.
-        Raises UserError where another process trains there; OSError where nothing can be written.
+        Raises UserError where another process trains there, or where what is written would land elsewhere, through a
+        symbolic link; OSError where nothing can be written.
         """
         place = Path(folder)
+        refuse_link(place / CHECKPOINTS)
+        refuse_links_in(place / CONTROL)
         (place / CONTROL).mkdir(exist_ok=True)
         taken = 0
         while True:

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hpo_cli.record.contents import count, mapping, text
+from hpo_cli.record.folder import CONTROL
 from hpo_cli.record.jsonl import encode, parse
 from hpo_cli.record.process import Process, life_of
 
-CONTROL = "control"
 Standing = Literal["alive", "dead", "released", "unknown"]
 _NAME = re.compile(r"lease-(\d{8,18})\.json")
 _TEMPORARY = ".lease-"

@@ -36,12 +36,14 @@ class Ledger:
 class State:
     """Where a run stands, from its events alone. step: the last optimizer step that an event names.
 
-    After a rollback that is the step it went back to. paused: whether it was last heard to wait.
+    After a rollback that is the step it went back to. paused: whether it was last heard to wait; has_begun: whether
+    anybody trained it.
     """
 
     status: Status = "unstarted"
     step: int = 0
     paused: bool = False
+    has_begun: bool = False
     started: Event | None = None
     data: Event | None = None
     ended: Event | None = None
@@ -99,6 +101,7 @@ def fold(events: Iterable[Event]) -> State:
         status=status,
         step=step,
         paused=paused,
+        has_begun=not {"data", "resumed", "checkpointed"}.isdisjoint(found),
         started=found.get("started", [None])[0],
         data=found.get("data", [None])[-1],
         ended=ended,

@@ -74,7 +74,7 @@ def living_line(events: Iterable[Event]) -> Line:
             saved.append(event)
         elif kind == "scheduled" and isinstance(event.get("id"), str):
             asked[event["id"]] = event
-        elif kind in ("cancelled", "fulfilled"):
+        elif kind in ("cancelled", "fulfilled", "stopped"):
             done.add(str(event.get("scheduled")))
     done |= {str(event.get("scheduled")) for event in chain if event.get("scheduled")}
     line = Line(tuple(chain))

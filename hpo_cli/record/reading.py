@@ -7,6 +7,7 @@ import socket
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -23,7 +24,7 @@ from hpo_cli.record.contents import (
     text,
     words,
 )
-from hpo_cli.record.lease_file import CONTROL, LeaseState, lease_path, read_lease
+from hpo_cli.record.lease_file import LeaseState, lease_path, read_lease
 from hpo_cli.record.metrics import number
 from hpo_cli.record.process import is_from_an_earlier_boot
 
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Status = Literal[
-    "finished", "failed", "interrupted", "stopped", "running", "paused", "running?", "died", "damaged"
+    "finished", "failed", "interrupted", "stopped", "running", "paused", "running?", "died", "damaged", "not started"
 ]  # fmt: skip
+"""`not started`: a folder that is ready, in which nobody has begun to train."""
 _NO_TEXT = bytes([*range(9), *range(14, 32), 127])
 _PLAN_PROBE = 512  # bytes
 _LONGEST_CUT = 3  # bytes that a character may lose at the end of the probe
@@ -94,9 +96,9 @@ def read_run(path: str | Path, *, now: float | None = None) -> RunRecord:
     started = _attempt(_read_started, place, problems) or {}
     result = _attempt(read_result, place, problems)
     _attempt(_probe_plan, place, problems)
-    live = _attempt(_read_live, place, problems) if result is None and not problems else None
+    live = _attempt(partial(_read_live, now=now), place, problems) if result is None and not problems else None
     ended = result or live or {}
-    status: Status = "damaged" if problems else _status(ended, started, place, now)
+    status: Status = "damaged" if problems else ended["status"]
     parts = place.rsplit(os.sep, 2)
     return RunRecord(
         place=place,
@@ -150,7 +152,7 @@ def _probe_plan(place: str) -> None:
         raise DamagedError(f"{folder.PLAN} is not a plan")
 
 
-def _read_live(place: str) -> Values:
+def _read_live(place: str, *, now: float | None) -> Values:
     """What is known of a run without a result: how it ended by its ledger, the steps and the best so far."""
     state = ledger.fold(ledger.decode_ledger(read_file(place, folder.LEDGER) or b"").events)
     try:
@@ -160,8 +162,7 @@ def _read_live(place: str) -> Values:
     last = rows[-1] if rows else {}
     aim = mapping((state.started or {}).get("objective"))
     return {
-        "status": state.ended["event"] if state.ended else "",
-        "paused": state.paused,
+        "status": status_of(state, place, now=now),
         "steps": max(state.step, count(last.get("step")) or 0),
         "epochs": last.get("epoch"),
         "metrics": {name: last[name] for name in metrics.names([last])},
@@ -169,17 +170,17 @@ def _read_live(place: str) -> Values:
     }
 
 
-def _status(ended: Values, started: Values, place: str, now: float | None) -> Status:
-    status = ended.get("status")
-    if status in ENDED:
-        return status  # type: ignore[no-any-return]
+def status_of(state: ledger.State, place: str | Path, *, now: float | None = None) -> Status:
+    """How a run without a result is, by its ledger and its lease. now: seconds since 1970."""
+    if state.status in ENDED:
+        return state.status  # type: ignore[return-value]
     lease = read_lease(place)
-    if _died(started) if lease is None else _is_given_up(lease):
-        return "died"
+    if _died(mapping(state.started)) if lease is None else _is_given_up(lease):
+        return "died" if lease or state.has_begun else "not started"
     is_sure = lease is not None and lease.standing == "alive"
-    if not is_sure and (time.time() if now is None else now) - _written(place, lease) > QUIET_S:
-        return "running?"
-    return "paused" if ended.get("paused") or (lease is not None and lease.is_paused) else "running"
+    if not is_sure and (time.time() if now is None else now) - _written(os.fspath(place), lease) > QUIET_S:
+        return "running?" if lease or state.has_begun else "not started"
+    return "paused" if state.paused or (lease is not None and lease.is_paused) else "running"
 
 
 def _is_given_up(lease: LeaseState) -> bool:
@@ -189,7 +190,7 @@ def _is_given_up(lease: LeaseState) -> bool:
 
 def _written(place: str, lease: LeaseState | None) -> float:
     paths = [place + os.sep + file for file in (folder.LEDGER, folder.METRICS)]
-    beats = [] if lease is None else [str(lease_path(place + os.sep + CONTROL, lease.generation))]
+    beats = [] if lease is None else [str(lease_path(place + os.sep + folder.CONTROL, lease.generation))]
     return max(map(_changed, [*paths, *beats]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from hpo_cli.errors import UserError
@@ -13,7 +14,7 @@ AVERAGE = "average-"
 
 def best_weights(folder: Path) -> Path | None:
     """The newest file of best weights, or of any weights when none are marked best; None where there are none."""
-    files = sorted((folder / CHECKPOINTS).glob("best-*.pt")) or sorted((folder / CHECKPOINTS).glob("step-*.pt"))
+    files = numbered(folder / CHECKPOINTS, "best-") or numbered(folder / CHECKPOINTS, "step-")
     return files[-1] if files else None
 
 
@@ -23,3 +24,18 @@ def averaged_weights(folder: Path) -> Path:
     if not files:
         raise UserError(f"{folder}: no averaged weights; `hpo-run average {folder.name}` makes them")
     return files[-1]
+
+
+def numbered(home: Path, prefix: str) -> list[Path]:
+    """The run's own files of a kind: <prefix><step>.pt, and -2, -3, ... for more of one step. By step, then number.
+
+    What somebody else put beside them under a name like theirs is not among them.
+    """
+    form = re.compile(re.escape(prefix) + r"[0-9]{8,}(-[0-9]+)?\.pt")
+    return sorted((path for path in home.glob(f"{prefix}*.pt") if form.fullmatch(path.name)), key=order_of)
+
+
+def order_of(path: Path) -> tuple[int, int]:
+    """Step and number in the name of a file that `numbered` gave."""
+    _, step, *number = path.stem.split("-")
+    return int(step), int(number[0]) if number else 1

@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hpo_cli.errors import ConfigError, Problem, did_you_mean, shown
-from hpo_cli.steer.hot import WHOLE, canonical, is_hot, term_of
+from hpo_cli.options import list_options
+from hpo_cli.steer.hot import WHOLE, canonical, is_hot, schedule_key, term_of
 from hpo_cli.steer.settings import Config, Setting, copied, has, hot_keys, is_schedule, put, settled, value_of
 
-__all__ = ["OPERATIONS", "Change", "Changes", "Setting", "has", "hot_keys", "revised", "settled", "value_of"]
+__all__ = [
+    "OPERATIONS", "Change", "Changes", "Setting", "has", "hot_keys", "partly_revised", "revised", "settled", "value_of",
+]  # fmt: skip
 
 Change = Sequence[Any]
 """[op, value]."""
@@ -34,13 +37,21 @@ def revised(config: Mapping[str, Any], choices: Mapping[str, str], changes: Chan
     run: how the user names the run, for the command that is proposed. The new values are not checked against the
     rules of their keys (`validate.plan_from_config` does that). Raises ConfigError naming every problem.
     """
+    setting, problems = partly_revised(config, choices, changes, run=run)
+    if problems:
+        raise ConfigError.of(problems)
+    return setting
+
+
+def partly_revised(
+    config: Mapping[str, Any], choices: Mapping[str, str], changes: Changes, *, run: str = "RUN"
+) -> tuple[Setting, list[Problem]]:
+    """The same with those of the changes that can be made, and what is wrong with the others."""
     setting = copied(config, choices)
     problems = _doubled(changes)
     for key in sorted(changes, key=lambda key: key != "schedule"):  # its keys act on the new one
         problems.extend(_applied(setting, key, changes[key], run=run))
-    if problems:
-        raise ConfigError.of(problems)
-    return setting
+    return setting, problems
 
 
 def _doubled(changes: Changes) -> list[Problem]:
@@ -111,13 +122,25 @@ def _refused(setting: Setting, key: str, change: Change, *, run: str) -> Problem
     if is_hot(key):
         section = key.partition(".")[0]
         option = f" ({section}={setting.choices[section]})" if section in setting.choices else ""
-        return Problem(key, f"this run has none{option}", near)
+        return Problem(key, f"this run has none{option}", _with_schedule(key, change) or near)
     section, _, last = key.rpartition(".")
     holder: Any = setting.config.get(section) if section else setting.config
     if not isinstance(holder, Mapping) or last not in holder:
         return Problem(key, "is no key of this run", near or "`hpo-run nudge --help` lists what can be nudged")
     word = shlex.quote(_cold_word(key, holder[last], change))
-    return Problem(key, "cannot change while a run trains", f"a child can have another: hpo-run branch {run} {word}")
+    fix = f"a child can have another: hpo-run branch {run} {word}"
+    if section == "model":
+        fix = f"a child can have another, with the weights that fit: hpo-run branch {run} {word} --partial"
+    return Problem(key, "cannot change while a run trains", fix)
+
+
+def _with_schedule(key: str, change: Change) -> str:
+    """The words that change to a schedule with this key; empty for a key that none has."""
+    name = schedule_key(key)
+    known = [option.name for option in list_options("schedule").values() if name in option.keys]
+    if not known or change[0] != "=":
+        return ""
+    return f"write schedule={'cosine' if 'cosine' in known else known[0]} {key}={shown(change[1])}"
 
 
 def _cold_word(key: str, old: Any, change: Change) -> str:

@@ -15,8 +15,9 @@ from hpo_cli.errors import UserError
 from hpo_cli.record import jsonl
 from hpo_cli.record.atomic import write_json
 from hpo_cli.record.contents import DamagedError, read_file
+from hpo_cli.record.folder import CONTROL
 from hpo_cli.record.ledger import now
-from hpo_cli.steer.inbox import ACKS, CONTROL, ENDING, INBOX, Found, Inbox, Reject, read_inbox
+from hpo_cli.steer.inbox import ACKS, ENDING, INBOX, Found, Inbox, Reject, read_inbox
 from hpo_cli.steer.shapes import ID, Command, NoCommandError, command_from, new_id
 
 __all__ = [

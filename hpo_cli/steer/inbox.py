@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hpo_cli.record.folder import CONTROL
+from hpo_cli.record.links import refuse_link
 from hpo_cli.steer.shapes import ID, Command, NoCommandError, command_from
 
-CONTROL = "control"
 INBOX = "inbox"
 ACKS = "acks"
 SET_ASIDE = "set-aside"
@@ -49,10 +50,15 @@ class Found:
 
 
 class Inbox:
-    """The commands of one run. What is none is moved to `control/set-aside/`, and never reported twice."""
+    """The commands of one run. What is none is moved to `control/set-aside/`, and never reported twice.
+
+    Raises UserError where one of the folders that it works in is a symbolic link.
+    """
 
     def __init__(self, folder: Path | str) -> None:
         self._folder = Path(folder)
+        control = self._folder / CONTROL
+        refuse_link(control, *(control / name for name in (INBOX, ACKS, SET_ASIDE)))
         self._inbox = self._folder / CONTROL / INBOX
         self._listed = os.fspath(self._inbox)
         self._stuck: set[str] = set()  # rejects that could not be moved

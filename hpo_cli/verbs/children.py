@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hpo_cli.errors import UserError
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
-from hpo_cli.record.contents import Values, count, mapping
+from hpo_cli.record.contents import Values, count, mapping, read_plan
 from hpo_cli.record.folder import METRICS
 from hpo_cli.record.lease_file import read_lease
 from hpo_cli.record.line import Line, force_step, living_line
@@ -23,12 +23,13 @@ from hpo_cli.steer.changes import Setting, settled
 from hpo_cli.steer.commands import who_am_i
 from hpo_cli.steer.targets import Goal, parse_target, resolve_target
 from hpo_cli.validate import plan_from_config
-from hpo_cli.verbs.inheriting import Inheritance, inherit, nudge_words, own_words, typed
-from hpo_cli.verbs.trusting import trusted_plan
+from hpo_cli.verbs.composing import composed
+from hpo_cli.verbs.inheriting import Inheritance, inherit, nudge_words, own_words, trusting, typed
+from hpo_cli.verbs.trusting import check_started_with, trusted_plan
 
 if TYPE_CHECKING:
     from hpo_cli.engine.checkpoints import State
-    from hpo_cli.verbs.composing import Composed
+    from hpo_cli.verbs.composing import Composed, ComposeWords
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ class Parent:
     def start_step(self) -> int:
         """Where it began: 0, or where it left a parent of its own."""
         return count(mapping(self.started.get("parent")).get("step")) or 0
+
+    @property
+    def threads(self) -> int | None:
+        """How many CPU threads a process of it has; None where it never began."""
+        return count(mapping(ledger.fold(self.events).data).get("threads"))
 
     def goal(self, word: str) -> Goal:
         """The place in its past that `--at` names. Raises UserError."""
@@ -98,26 +104,41 @@ class Parent:
         return plan_from_config(config, choices=choices, config_dir=own_words(self.started).config_dir)
 
     def heir(self, goal: Goal, overrides: Sequence[str]) -> Inheritance:
-        """The words of a child that leaves it there."""
+        """The words of a child that leaves it there.
+
+        Of other code than ours it may run what the plan names, which was trusted; its ledger cannot add to that.
+        Raises UserError where the words of the ledger do not make the plan.
+        """
         begun = Setting(dict(self.plan.config), dict(self.plan.choices))
-        words = nudge_words(begun, self.setting_at(goal))
-        return inherit(own_words(self.started), [*words, *self._unspent(goal)], overrides)
+        own = trusting(own_words(self.started), self.plan.allow_targets)
+        self._check_words(own)
+        return inherit(own, [*nudge_words(begun, self.setting_at(goal)), *self._unspent(goal)], overrides)
+
+    def _check_words(self, own: ComposeWords) -> None:
+        found = composed(own).plan.plan_id
+        if found != self.plan.plan_id:
+            rule = f"the words in its ledger make a plan with the id {found}, its plan.yaml has {self.plan.plan_id}"
+            fix = "one of them was edited, or options have changed since: restore them, or start anew"
+            raise UserError(f"{self.folder}: {rule}; {fix}")
 
     def _unspent(self, goal: Goal) -> list[str]:
         """The planned nudges that are still to come, as a word; none where nothing planned has taken force."""
         done = {event.get("scheduled") for event in self.line.chain if event["id"] in goal.line_ids}
+        done |= {event.get("scheduled") for event in self.events if event["event"] == "cancelled"}
         planned = self.plan.config["schedule"].get("nudges") or []
         left = [nudge for index, nudge in enumerate(planned) if f"planned-{index}" not in done]
         return [] if left == list(planned) else [f"schedule.nudges={typed(left)}"]
 
 
 def read_parent(folder: Path, *, allow: Sequence[str] = ()) -> Parent:
-    """The run in `folder`. Raises UserError where its plan or its ledger cannot be read or trusted."""
+    """The run in `folder`. Raises UserError where its plan or its ledger cannot be read or trusted, or disagree."""
     try:
         events = ledger.read_ledger(folder).events
     except OSError as error:
         raise UserError(f"{folder}: its ledger cannot be read ({error.strerror}); restore it") from error
-    return Parent(folder, trusted_plan(folder, allow), read_run(folder), events)
+    plan = trusted_plan(folder, allow)
+    check_started_with(plan, mapping(ledger.fold(events).started), folder=folder)
+    return Parent(folder, plan, read_run(folder), events)
 
 
 @dataclass(frozen=True)
@@ -141,6 +162,7 @@ class Birth:
             "epoch": self.state["position"]["epoch"],
             "line": list(self.goal.line_ids),
             "partial": self.partial,
+            "threads": self.parent.threads,
             **(self.more or {}),
         }
 
@@ -183,7 +205,8 @@ def put_off(folder: Path, *, step: int, due: Mapping[str, int], do: str, **field
 
 
 def train_child(folder: Path) -> int:
-    """Train the run in `folder` from where it stands to its end; the exit code."""
+    """Train the run in `folder`, which this process made, from where it stands to its end; the exit code."""
     from hpo_cli.verbs import train
 
-    return train.main([f"resume={folder}"])
+    allowed = read_plan(folder).get("allow_targets") or []
+    return train.main([*(f"--allow={name}" for name in allowed), f"resume={folder}"])

@@ -12,8 +12,10 @@ from hpo_cli.errors import UserError
 from hpo_cli.record.contents import mapping
 from hpo_cli.record.details import RunDetails, read_details
 from hpo_cli.record.flat import flatten, flatten_plan
+from hpo_cli.record.line import settings_of
 from hpo_cli.record.metrics import number
 from hpo_cli.record.runs import find_run
+from hpo_cli.steer.settings import settled
 from hpo_cli.verbs.arguments import RUN_HELP, reading_parser
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def _compare(a: RunDetails, b: RunDetails) -> Values:
         "a": _who(a),
         "b": _who(b),
         "config": _differing(_settings(a), _settings(b)),
+        "nudged": {"a": _nudged(a), "b": _nudged(b)},
         "environment": _differing(_environment(a), _environment(b)),
         "results": _side_by_side(_results(a), _results(b)),
     }
@@ -60,7 +63,14 @@ def _settings(details: RunDetails) -> Values:
     if details.plan is None:
         path = details.record.path
         raise UserError(f"{path}: has no readable plan.yaml, so there is no config to compare; `hpo-run show {path}`")
-    return flatten_plan(details.plan)
+    config = {key: value for key, value in details.plan.items() if key not in ("plan_id", "choices")}
+    now = settled(config, mapping(details.plan.get("choices")), details.line)
+    return flatten_plan({**now.config, "choices": now.choices})
+
+
+def _nudged(details: RunDetails) -> list[str]:
+    """The knobs that were changed after the run had begun."""
+    return list(settings_of(details.line))
 
 
 def _environment(details: RunDetails) -> Values:
@@ -113,6 +123,9 @@ def _page(comparison: Values, *, mode: str | None) -> Iterator[Line]:
         styles.status(b["status"]),
     )
     yield from _differences("config", comparison["config"], same="the same config")
+    for side, keys in comparison["nudged"].items():
+        if keys:
+            yield line(Span(f"{side} was nudged: {', '.join(map(one_line, keys))}", styles.QUIET))
     if comparison["environment"]:
         yield from _differences("environment", comparison["environment"], same="")
     yield line()

@@ -18,10 +18,10 @@ from hpo_cli.record import ledger
 from hpo_cli.record.atomic import write_text
 from hpo_cli.record.contents import count, mapping
 from hpo_cli.record.folder import check_name
-from hpo_cli.record.line import force_step
+from hpo_cli.record.line import Line, force_step
 from hpo_cli.record.runs import find_run
 from hpo_cli.steer.changes import Setting, settled, value_of
-from hpo_cli.steer.hot import TWINS
+from hpo_cli.steer.hot import TWINS, schedule_key
 from hpo_cli.validate import Known, known_for
 from hpo_cli.verbs.arguments import RUN_HELP, reading_parser
 from hpo_cli.verbs.children import Parent, read_parent
@@ -180,13 +180,10 @@ def _model_words(begun: Setting, known: Known) -> Iterator[str]:
 def _nudges(parent: Parent, ended: Setting) -> tuple[list[dict[str, Any]], list[str]]:
     """The nudges at their shares of training, and what cannot be said so."""
     line, total = parent.line, _total_steps(parent, ended)
-    notes: list[str] = []
+    notes: list[str] = list(_skips(line))
     found: list[dict[str, Any]] = []
-    done = {event.get("scheduled") for event in line.chain}
     for event in line.chain:
         if event["event"] == "rolled_back":
-            if event.get("skip_batches"):
-                notes.append(f"{event['skip_batches']} batches skipped at step {force_step(event)}")
             continue
         changes = {key: change["new"] for key, change in event["knobs"].items()}
         if long := [key for key in LENGTH if key in changes]:
@@ -197,8 +194,40 @@ def _nudges(parent: Parent, ended: Setting) -> tuple[list[dict[str, Any]], list[
         if changes:
             found.append({"at": share(force_step(event), total), **changes})
     planned = parent.plan.config["schedule"].get("nudges") or []
-    found += [dict(nudge) for index, nudge in enumerate(planned) if f"planned-{index}" not in done]
-    return sorted(found, key=lambda nudge: nudge["at"]), notes
+    found += [dict(nudge) for index, nudge in enumerate(planned) if f"planned-{index}" not in line.done]
+    return _merged(sorted(found, key=lambda nudge: nudge["at"])), list(dict.fromkeys(notes))
+
+
+def _skips(line: Line) -> Iterator[str]:
+    """One note of all batches that were skipped."""
+    skips = [(event["skip_batches"], force_step(event)) for event in line.chain if event.get("skip_batches")]
+    if skips:
+        steps = ", ".join(str(step) for step in dict.fromkeys(step for _, step in skips))
+        total = sum(batches for batches, _ in skips)
+        yield f"{total} batches skipped at step{'s' * (',' in steps)} {steps}"
+
+
+def _merged(nudges: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One nudge a share, with the last value of each key. A whole schedule brings all its keys."""
+    found: list[dict[str, Any]] = []
+    for nudge in nudges:
+        if not found or found[-1]["at"] != nudge["at"]:
+            found.append({"at": nudge["at"]})
+        if "schedule" in nudge:
+            found[-1] = {key: value for key, value in found[-1].items() if schedule_key(key) is None}
+        found[-1] |= nudge
+        found[-1] = _within_schedule(found[-1])
+    return found
+
+
+def _within_schedule(nudge: Mapping[str, Any]) -> dict[str, Any]:
+    """The nudge with keys of the schedule inside the schedule that it brings."""
+    whole = nudge.get("schedule")
+    if not isinstance(whole, Mapping):
+        return dict(nudge)
+    inner = {name: key for key in nudge if (name := schedule_key(key)) is not None}
+    rest = {key: value for key, value in nudge.items() if key not in inner.values()}
+    return {**rest, "schedule": {**whole, **{name: nudge[key] for name, key in inner.items()}}}
 
 
 def share(step: int, total: int) -> float:

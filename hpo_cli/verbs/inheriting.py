@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ OF_ONE_RUN = ("hydra.run.dir", "resume", "branch", "watch")
 
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
 _RELATIVE = re.compile(r"[\w.]+[*/+-]=")
+_BEFORE_QUOTE = re.compile(r"(\\*)('|$)")
+"""Backslashes mean something to Hydra only in front of a quote."""
 _TAKEN = ("null", "true", "false", "nan", "inf", "none")
 
 
@@ -47,6 +49,14 @@ def own_words(started: Values) -> ComposeWords:
         place,
         _after("--config-name", flags) or "config",
     )
+
+
+def trusting(own: ComposeWords, targets: Sequence[str]) -> ComposeWords:
+    """The words with `targets` alone as `allow_targets`, whatever they and the files that they name say of it."""
+    kept = [word for word in own.overrides if key_of(word) != "allow_targets"]
+    is_ours = own.config_dir is None and own.config_name == "config"  # our own files name none
+    named = [] if is_ours and not targets else [f"allow_targets={typed(list(targets))}"]
+    return replace(own, overrides=(*named, *kept))
 
 
 def _after(flag: str, flags: Sequence[str]) -> str:
@@ -157,5 +167,9 @@ def typed(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str) and (not _PLAIN.fullmatch(value) or value.lower() in _TAKEN):
-        return "'" + value.replace("'", "\\'") + "'"
+        return f"'{_BEFORE_QUOTE.sub(_escaped, value)}'"
     return str(value)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[1] * 2 + found[2].replace("'", "\\'")

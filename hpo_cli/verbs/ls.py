@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpo_cli.console import output, styles
 from hpo_cli.console.figures import NOTHING, age, duration, figure
+from hpo_cli.console.happenings import typed
 from hpo_cli.console.output import Span, line
 from hpo_cli.console.tables import Column, one_line, table
 from hpo_cli.errors import UserError, did_you_mean
+from hpo_cli.record.contents import DamagedError, read_file
+from hpo_cli.record.folder import LEDGER
+from hpo_cli.record.ledger import decode_ledger
+from hpo_cli.record.line import living_line, settings_of
 from hpo_cli.record.runs import best_of, scan
 from hpo_cli.verbs.arguments import reading_parser, whole_number
 
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     from hpo_cli.record.runs import RunRecord
 
 _SHOWN_IN_TERMINAL = 30
+_PLACE = "hydra.run.dir="  # says where the run lies, and changes nothing of it
 
 
 def main(argv: Sequence[str]) -> int:
@@ -72,6 +78,8 @@ def _listing(records: list[RunRecord], *, total: int, best: RunRecord | None) ->
     rows = [[make(record) for _, make in columns] for record in records]
     more = total - len(records)
     tail = [line(Span(f"{more} more; --limit 0 shows all", styles.QUIET))] if more else []
+    if any(row[2].text.endswith("*") for row in rows):
+        tail.append(line(Span("* as nudged while it trained", styles.QUIET)))
     return [*table([column for column, _ in columns], rows, width=width), *tail]
 
 
@@ -98,8 +106,20 @@ def _columns(records: list[RunRecord], *, best: RunRecord | None) -> list[tuple[
 def _changed(record: RunRecord) -> Span:
     if record.damage:
         return Span(one_line(record.damage), styles.QUIET)
-    changed = " ".join(word for word in record.overrides if word != f"name={record.name}")
+    words = [word for word in record.overrides if word != f"name={record.name}" and not word.startswith(_PLACE)]
+    nudged = _nudged(record)
+    kept = [word for word in words if word.partition("=")[0] not in nudged]
+    changed = " ".join([*kept, *(f"{typed(key, value)}*" for key, value in nudged.items())])
     return Span(one_line(changed)) if changed else Span("(defaults)", styles.QUIET)
+
+
+def _nudged(record: RunRecord) -> dict[str, Any]:
+    """The knobs that were changed while the run trained, and their values now."""
+    try:
+        content = read_file(record.place, LEDGER) or b""
+    except DamagedError:
+        return {}
+    return settings_of(living_line(decode_ledger(content).events)) if b'"nudged"' in content else {}
 
 
 def _value(record: RunRecord, *, common: str | None, winner: str | None) -> Span:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from hpo_cli.console import styles
-from hpo_cli.console.output import Span, line, write
+from hpo_cli.console.output import Span, line, write, write_json
 from hpo_cli.errors import UserError
 from hpo_cli.steer.hot import HOT
 from hpo_cli.steer.targets import parse_due
@@ -30,9 +30,15 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"hpo-run nudge {sender.ref}: nothing to change; add key=value, --help lists the keys")
     due = {"due": parse_due(sender.args.at)} if sender.args.at else {}
     require_live(sender)
-    from hpo_cli.verbs.nudging import checked_changes
+    from hpo_cli.verbs.nudging import checked_changes, unchanged
 
     changes = checked_changes(sender.folder, sender.words, ref=shlex.quote(sender.ref))
+    same = {} if due else unchanged(sender.folder, changes)
+    changes = {key: change for key, change in changes.items() if key not in same}
+    if not changes:
+        return _nothing_sent(sender, list(same.values()))
+    if same and not sender.args.json:
+        write([line(text) for text in same.values()])
     ack = deliver(sender, "nudge", {"changes": changes, **due})
     if ack and due and not sender.args.json:
         write(
@@ -43,6 +49,15 @@ def main(argv: Sequence[str]) -> int:
                 )
             ]
         )
+    return 0
+
+
+def _nothing_sent(sender: Sender, said: Sequence[str]) -> int:
+    """All is so already."""
+    if sender.args.json:
+        write_json({"ok": True, "said": list(said), "knobs": {}})
+    else:
+        write([line(f"{text}; nothing was sent") for text in said])
     return 0
 
 

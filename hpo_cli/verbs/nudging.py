@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hpo_cli.errors import ConfigError, Problem, UserError, did_you_mean
+from hpo_cli.errors import ConfigError, Problem, UserError, did_you_mean, shown
 from hpo_cli.options import list_options
 from hpo_cli.record.ledger import fold, read_ledger
-from hpo_cli.steer.changes import revised
+from hpo_cli.steer.answers import shown_value
+from hpo_cli.steer.changes import partly_revised, revised, value_of
 from hpo_cli.steer.current import current_setting
+from hpo_cli.steer.hot import knob_of
 from hpo_cli.steer.settings import Setting
 from hpo_cli.steer.words import split_word
 
@@ -31,15 +33,31 @@ def checked_against(setting: Setting, words: Sequence[str], *, ref: str, config_
     from hpo_cli.validate import plan_from_config
 
     changes, problems = _parsed(words, config_dir)
-    after = setting
+    after, refused = partly_revised(*setting, changes, run=ref)
+    problems += refused
     try:
-        after = revised(*setting, changes, run=ref)
+        plan_from_config(after.config, choices=after.choices, config_dir=config_dir)
     except ConfigError as error:
         problems += error.problems
     if problems:
         raise ConfigError.of(problems)
-    plan_from_config(after.config, choices=after.choices, config_dir=config_dir)
     return changes
+
+
+def unchanged(folder: Path, changes: Changes) -> dict[str, str]:
+    """The changes that would change nothing, and what is so already: `{"lr": "lr is 0.001 already"}`."""
+    setting = current_setting(folder)
+    found = {}
+    for key in changes:
+        with_it = {name: change for name, change in changes.items() if knob_of(name) == knob_of(key)}
+        old, new = (value_of(*one, knob_of(key)) for one in (setting, revised(*setting, with_it)))
+        if old == new:
+            found[key] = f"{key} is {_said(value_of(*setting, key))} already"
+    return found
+
+
+def _said(value: object) -> str:
+    return shown_value(value) if isinstance(value, dict) else shown(value)
 
 
 def options_of(folder: Path) -> Path | None:

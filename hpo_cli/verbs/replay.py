@@ -81,6 +81,7 @@ def replay(original: Parent, *, outputs: str) -> Replayed:
     line = original.line
     folder = _folder(original, outputs)
     _copy_chain(line, folder)
+    _copy_cancelled(original, folder)
     if original.record.status != "finished":
         put_off(folder, step=original.start_step, due={"step": step}, do="stop", why="the original ended here")
     failed = ""
@@ -107,7 +108,7 @@ def _folder(original: Parent, outputs: str) -> Path:
     """The replay's folder: the same plan, and what a branch begins with."""
     started = original.started
     parent = mapping(started.get("parent")) or None
-    who = {"run": original.folder.name, "path": str(original.folder.resolve())}
+    who = {"run": original.folder.name, "path": str(original.folder.resolve()), "threads": original.threads}
     first = original.folder / START
     return start_run(
         _with_outputs(original.plan, outputs),
@@ -149,6 +150,16 @@ def _copy_chain(line: Chain, folder: Path) -> None:
     for event in line.chain:
         own = {key: value for key, value in event.items() if key not in ("at", "event", "step", "command")}
         ledger.append(folder, event["event"], step=event["step"], **own, via="replay")
+
+
+def _copy_cancelled(original: Parent, folder: Path) -> None:
+    """What was planned, or came with a rollback in force, and was taken back: it would happen in the replay."""
+    line = original.line
+    for event in original.events:
+        name = str(event.get("scheduled"))
+        if event["event"] == "cancelled" and (name.startswith("planned-") or name in line.ids):
+            own = {key: value for key, value in event.items() if key not in ("at", "event", "step", "command")}
+            ledger.append(folder, "cancelled", step=event["step"], **own, via="replay")
 
 
 def _differences(original: Parent, folder: Path, step: int) -> Iterator[str]:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo_cli.errors import ConfigError, UserError
-from hpo_cli.plan import RunPlan, plan_id
+from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
-from hpo_cli.record.contents import Values, mapping, text
+from hpo_cli.record.contents import Values, mapping
 from hpo_cli.record.folder import RESULT, check_name
-from hpo_cli.record.lease import Lease
+from hpo_cli.record.lease import Heartbeat, Lease
 from hpo_cli.record.ledger import Event
-from hpo_cli.record.line import force_step, living_line
+from hpo_cli.record.line import force_step
 from hpo_cli.record.runs import find_run
 from hpo_cli.steer.changes import revised
 from hpo_cli.steer.commands import who_am_i
@@ -28,10 +28,12 @@ from hpo_cli.steer.shapes import new_id
 from hpo_cli.validate import plan_from_config
 from hpo_cli.verbs.arguments import OUTPUTS_VARIABLE
 from hpo_cli.verbs.composing import ComposeWords
-from hpo_cli.verbs.trusting import trusted_plan
+from hpo_cli.verbs.trusting import check_started_with, trusted_plan
 
 if TYPE_CHECKING:
+    from hpo_cli.engine.progress import Reporter
     from hpo_cli.engine.stop import StopFlag
+    from hpo_cli.engine.train import Training
 
 Check = Callable[..., RunPlan]
 
@@ -100,7 +102,7 @@ def _resume(folder: Path, words: list[str], allow: Sequence[str]) -> int:
     plan = trusted_plan(folder, allow)
     events = _events(folder)
     started = mapping(ledger.fold(events).started)
-    _check_plan(folder, plan, started)
+    check_started_with(plan, started, folder=folder)
     config_dir = _config_dir(started)
     check = partial(plan_from_config, config_dir=config_dir)
     machine, changes = _told_apart(words, folder, plan, check)
@@ -123,20 +125,39 @@ def _go_on(folder: Path, plan: RunPlan, asked: Asked, *, stop: StopFlag, lease: 
     from hpo_cli.verbs.train import train_to_end
 
     with training_reporter(plan) as reporter:
-        from hpo_cli.engine.course import with_machine
-        from hpo_cli.engine.train import Training
-
-        now = with_machine(plan, [*_events(folder), {"event": "resumed", "machine": dict(asked.machine)}])
-        training = Training(now, reporter=reporter, stop=stop, check=asked.check, folder=folder)
-        training.machine = asked.machine
-        if asked.changes:
-            setting = revised(*current_setting(folder), asked.changes, run=folder.name)
-            training.check_changes(asked.check(setting.config, choices=setting.choices))
-            _note_changes(folder, _events(folder), asked.changes)
-            training.take_note(folder)
+        with Heartbeat(lease, _starting):  # imports and data can take longer than a lease lives
+            training = _prepared(folder, plan, asked, reporter=reporter, stop=stop)
         reporter.close()
+        for text in training.warnings:
+            _say(f"{folder.name}: {text}; going on from step {training.course.step}")
         announce(plan, folder, training.summary, started_from=training.started_from)
         return train_to_end(training, folder, lease=lease)
+
+
+def _starting() -> Mapping[str, object]:
+    return {"status": "starting"}
+
+
+def _prepared(folder: Path, plan: RunPlan, asked: Asked, *, reporter: Reporter, stop: StopFlag) -> Training:
+    """Ready to train on; what was asked for is in the ledger."""
+    from hpo_cli.engine.course import with_machine
+    from hpo_cli.engine.train import Training
+
+    now = with_machine(plan, [*_events(folder), {"event": "resumed", "machine": dict(asked.machine)}])
+    training = Training(now, reporter=reporter, stop=stop, check=asked.check, folder=folder)
+    training.machine = asked.machine
+    if asked.changes:
+        setting = revised(*current_setting(folder), asked.changes, run=folder.name)
+        training.check_changes(asked.check(setting.config, choices=setting.choices))
+        _note_changes(folder, asked.changes, step=_boundary(training))
+        training.take_note(folder)
+    return training
+
+
+def _boundary(training: Training) -> int:
+    """Where training goes on, with every nudge and rollback in force; the newest checkpoint may be damaged."""
+    course = training.course
+    return max([course.step, *map(force_step, course.line.chain)])
 
 
 def _say(line: str) -> None:
@@ -148,14 +169,6 @@ def _events(folder: Path) -> tuple[Event, ...]:
         return ledger.read_ledger(folder).events
     except OSError as error:
         raise UserError(f"{folder}: its ledger cannot be read ({error.strerror}); restore it") from error
-
-
-def _check_plan(folder: Path, plan: RunPlan, started: Values) -> None:
-    """The plan must be the one that the run was started with: its config says what its ledger says."""
-    then, now = text(started.get("plan_id")), plan_id(plan.config)
-    if then and then != now:
-        rule = f"plan.yaml has the id {now}, the ledger says that the run was started with {then}"
-        raise UserError(f"{folder}: {rule}; restore plan.yaml, or branch: hpo-run branch {folder.name} key=value")
 
 
 def _config_dir(started: Values) -> Path | None:
@@ -211,10 +224,8 @@ def _check_open(folder: Path, events: Sequence[Event], changes: Mapping[str, Any
     )
 
 
-def _note_changes(folder: Path, events: Sequence[Event], changes: Mapping[str, Any]) -> None:
-    """Put the changes into the ledger, to take force where the run stands."""
-    line = living_line(events)
-    step = max([0, *(event["step"] for event in line.checkpoints), *map(force_step, line.chain)])
+def _note_changes(folder: Path, changes: Mapping[str, Any], *, step: int) -> None:
+    """Put the changes into the ledger, to take force after this step."""
     ledger.append(
         folder, "scheduled", step=step, id=new_id(), due={"step": step},
         do="nudge", changes=dict(changes), who=who_am_i(), why="on resume",

@@ -14,8 +14,9 @@ from typing import Any
 from hpo_cli.console import styles
 from hpo_cli.console.output import Span, line, write, write_json
 from hpo_cli.errors import RunFailedError, UserError
+from hpo_cli.record.contents import count
 from hpo_cli.record.lease_file import LeaseState, read_lease
-from hpo_cli.record.ledger import read_ledger
+from hpo_cli.record.ledger import Event, read_ledger
 from hpo_cli.record.runs import find_run, read_run
 from hpo_cli.steer.answers import answer_lines
 from hpo_cli.steer.commands import send, wait_for_ack, withdraw
@@ -93,12 +94,18 @@ def deliver(sender: Sender, verb: str, arguments: Mapping[str, Any]) -> dict[str
         _say(_taken_back(sender, name))
         raise
     if sender.args.json:
-        write_json(ack)
+        write_json(_as_recorded(sender.folder, ack))
     if ack["ok"] is not True:
         raise RunFailedError("\n".join(f"{sender.ref}: {text}" for text in answer_lines(ack)))
     if not sender.args.json:
         write([line(text) for text in answer_lines(ack)])
     return ack
+
+
+def _as_recorded(folder: Path, ack: dict[str, Any]) -> dict[str, Any]:
+    """An answer with the step at which the nudge took force, which is the one before it was answered."""
+    event = next((one for one in _events(folder) if one.get("id") == ack.get("id") and one["event"] == "nudged"), None)
+    return ack if event is None else ack | {"step": event["step"]}
 
 
 def _answer(sender: Sender, name: str) -> dict[str, Any]:
@@ -111,7 +118,7 @@ def _answer(sender: Sender, name: str) -> dict[str, Any]:
         if lease is None or lease.standing in ("dead", "released"):
             break
         if not told and time.monotonic() < deadline:
-            _say(f"waiting for {sender.ref} to answer at its next step{_sign_of_life(lease)}; Ctrl-C takes it back")
+            _say(f"waiting for {sender.ref} to answer{_at_what(lease)}{_sign_of_life(lease)}; Ctrl-C takes it back")
             told = True
     if (ack := wait_for_ack(sender.folder, name, 0)) is not None:
         return ack
@@ -139,11 +146,14 @@ def _taken_back(sender: Sender, name: str) -> str:
 
 
 def _is_recorded(folder: Path, name: str) -> bool:
+    return any(name in (event.get("id"), event.get("command")) for event in _events(folder))
+
+
+def _events(folder: Path) -> Sequence[Event]:
     try:
-        events = read_ledger(folder).events
+        return read_ledger(folder).events
     except OSError:
-        return False
-    return any(name in (event.get("id"), event.get("command")) for event in events)
+        return ()
 
 
 def _not_live(sender: Sender, lease: LeaseState | None) -> str:
@@ -151,22 +161,44 @@ def _not_live(sender: Sender, lease: LeaseState | None) -> str:
     status = read_run(sender.folder).status
     ref = shlex.quote(sender.ref)
     words = "".join(f" {_as_override(word)}" for word in sender.words)
-    on, child = f"`hpo-run resume={ref}{words}` goes on", f"`hpo-run branch {ref}{words}` makes a child"
+    place = f" --at {shlex.quote(sender.args.to)}" if getattr(sender.args, "to", None) else ""
+    asked = "" if place else "".join(f" {shlex.quote(word)}" for word in sender.words)
+    on, child = f"`hpo-run resume={ref}{asked}` goes on", f"`hpo-run branch {ref}{place}{words}` makes a child"
+    if place:
+        child += " there"
     if status in ("running", "running?") and lease is None:
         return f"{sender.ref}: does not listen yet; try again in a moment, or see hpo-run show {ref}"
     if status == "damaged":
         return f"{sender.ref}: is damaged and does not train; see hpo-run show {ref}"
     if status == "finished":
-        return f"{sender.ref}: has finished and cannot be steered; {child}"
+        longer = f"`hpo-run resume={ref}{_made_longer(asked)}` goes on, " if asked else ""
+        return f"{sender.ref}: has finished and cannot be steered; {longer}{child}"
+    if status == "not started":
+        return f"{sender.ref}: has not been started; `hpo-run resume={ref}{asked}` starts it"
     words_of = {"failed": "has failed", "interrupted": "was interrupted", "stopped": "was stopped"}
     died = "has died (its process is gone)"
-    return f"{sender.ref}: {words_of.get(status, died)} and cannot be steered; {on}, {child}"
+    answer = f"{sender.ref}: {words_of.get(status, died)} and cannot be steered"
+    return f"{answer}; {on}, {child}"
+
+
+def _made_longer(words: str) -> str:
+    """Words with which a run that has finished can go on."""
+    is_longer = any(word.startswith(("epochs", "trainer.max_steps")) for word in words.split())
+    return words if is_longer else f"{words} epochs+=10"
 
 
 def _as_override(word: str) -> str:
     """A nudge as commands have it that start from the run's end and know no `lr*=0.9`."""
     key, equals, value = word.partition("=")
     return f"{key[:-1]}=..." if key[-1:] in ("*", "/", "+", "-") else shlex.quote(f"{key}{equals}{value}")
+
+
+def _at_what(lease: LeaseState) -> str:
+    """When the run will answer: it takes no command before it is where a rollback or a resume brings it."""
+    goal, step = count(lease.fields.get("catching_up")), count(lease.fields.get("step"))
+    if goal is None:
+        return " at its next step"
+    return f", which is going back to step {goal}{'' if step is None else f': at step {step}'}"
 
 
 def _sign_of_life(lease: LeaseState) -> str:

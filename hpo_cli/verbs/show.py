@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 from hpo_cli.console import output, styles
 from hpo_cli.console.figures import age, duration, figure
-from hpo_cli.console.happenings import value_of
+from hpo_cli.console.happenings import typed
 from hpo_cli.console.output import Span, line
 from hpo_cli.console.tables import Column, one_line, table
+from hpo_cli.console.waiting import waits
 from hpo_cli.record.contents import mapping
 from hpo_cli.record.details import RunDetails, command_line, read_details
 from hpo_cli.record.line import settings_of
 from hpo_cli.record.metrics import number
 from hpo_cli.record.runs import find_run
+from hpo_cli.record.saved_files import saved_files
 from hpo_cli.verbs.arguments import RUN_HELP, reading_parser
 from hpo_cli.verbs.show_story import go_on, origin, origin_line, story, story_lines
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from hpo_cli.console.output import Line
     from hpo_cli.record.contents import Values
+    from hpo_cli.record.saved_files import SavedFile
 
 DEFAULT_OUTPUTS = "outputs"
 _LABEL = 13
@@ -59,6 +62,8 @@ def _as_json(details: RunDetails, command: str) -> Values:
         "data": state.data,
         "ended_event": state.ended,
         "checkpoints": state.checkpoints,
+        "files": [one.to_json() for one in _files(details)],
+        "waits": [vars(one) for one in waits(living, details.plan)],
         "warnings": state.warnings,
         "origin": origin(mapping(state.started)),
         "story": story(details.events),
@@ -94,11 +99,10 @@ def _head(details: RunDetails) -> Iterator[Line]:
     title = Span(f"{one_line(record.name)} {record.id}", styles.TITLE)
     yield line(title, "  ", styles.status(record.status), *_why(details))
     yield from _field("folder", [str(record.path)])
-    yield from _field("changed", record.overrides or ["nothing: the defaults"])
+    yield from _field("changed", _changed(record.overrides) or ["nothing: the defaults"])
     yield from _field("choices", [f"{group}={option}" for group, option in record.choices.items()])
     yield from _field("settings", [f"{key}={figure(value)}" for key, value in record.settings.items()])
-    nudged = [f"{key}={value_of(value)}" for key, value in settings_of(details.line).items()]
-    yield from _field("nudged to", nudged)
+    yield from _field("nudged to", [typed(key, value) for key, value in settings_of(details.line).items()])
     yield from _field("comes from", [said] if (said := origin_line(mapping(details.state.started))) else [])
     started = f"{record.started[:19].replace('T', ' ')} UTC ({age(record.started, now=time.time())} ago)"
     taken = [f"took {duration(record.seconds)}"] if record.seconds is not None else []
@@ -106,6 +110,11 @@ def _head(details: RunDetails) -> Iterator[Line]:
         f"{count} {what}" for what, count in (("epochs", record.epochs), ("steps", record.steps)) if count is not None
     ]
     yield from _field("started", [", ".join([started, *taken, *done])])
+
+
+def _changed(words: Sequence[str]) -> list[str]:
+    """The words that change something; where the folder lies is said already."""
+    return [word for word in words if not word.startswith("hydra.run.dir=")]
 
 
 def _why(details: RunDetails) -> Iterator[Span]:
@@ -174,15 +183,12 @@ def _environment(environment: Values) -> Iterator[Line]:
 
 def _events(details: RunDetails) -> Iterator[Line]:
     state = details.state
-    abandoned = {id(event) for event in details.line.abandoned}
-    checkpoints = [_checkpoint(event, is_abandoned=id(event) in abandoned) for event in state.checkpoints]
-    hidden = len(checkpoints) - _SHOWN_CHECKPOINTS
-    earlier = [f"{hidden} earlier ones"] if hidden > 0 else []
     blocks = {
-        "checkpoints": [*earlier, *checkpoints[-_SHOWN_CHECKPOINTS:]],
+        "checkpoints": _checkpoints(_files(details)),
         "story": story_lines(details.events, details.line),
+        "waits": [str(one) for one in waits(details.line, details.plan)],
         "tests": [_test(event) for event in state.tests],
-        "set aside": [f"ledger line that is none: {text[:60]}" for text in details.set_aside],
+        "set aside": _set_aside(details.set_aside),
     }
     if any(blocks.values()):
         yield line()
@@ -191,9 +197,34 @@ def _events(details: RunDetails) -> Iterator[Line]:
             yield from _field(label if index == 0 else "", [text])
 
 
-def _checkpoint(event: Values, *, is_abandoned: bool) -> str:
-    epoch = f", epoch {event['epoch']}" if event.get("epoch") is not None else ""
-    return f"{event.get('file')}  step {event.get('step')}{epoch}{'  [abandoned]' if is_abandoned else ''}"
+def _files(details: RunDetails) -> tuple[SavedFile, ...]:
+    aim = details.record.objective
+    return saved_files(details.record.path, details.line, best_step=aim.step if aim else None)
+
+
+def _checkpoints(files: Sequence[SavedFile]) -> list[str]:
+    """The newest, and with them the best and those with a tag, however old they are."""
+    lasting = [one for one in files if "best" in one.marks or any(mark.startswith("tag ") for mark in one.marks)]
+    newest = files[-_SHOWN_CHECKPOINTS:]
+    shown = [one for one in files if one in newest or one in lasting[-_SHOWN_CHECKPOINTS:]]
+    hidden = len(files) - len(shown)
+    earlier = [f"{hidden} earlier one{'s' * (hidden > 1)}"] if hidden else []
+    return [*earlier, *map(_checkpoint, shown)]
+
+
+def _checkpoint(one: SavedFile) -> str:
+    places = [f"{what} {at}" for what, at in (("step", one.step), ("epoch", one.epoch)) if at is not None]
+    marks = f"[{', '.join(one.marks)}]" if one.marks else ""
+    return "  ".join(part for part in (one.file, ", ".join(places), marks) if part)
+
+
+def _set_aside(lines: Sequence[str]) -> list[str]:
+    if not lines:
+        return []
+    text, many = lines[0][:60], len(lines) > 1
+    return [
+        f"{len(lines)} lines of the ledger are none, such as: {text}" if many else f"ledger line that is none: {text}"
+    ]
 
 
 def _test(event: Values) -> str:

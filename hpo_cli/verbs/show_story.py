@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hpo_cli.console.figures import figure
 from hpo_cli.console.happenings import value_of
+from hpo_cli.console.waiting import asked_for, changes_typed
 from hpo_cli.record.contents import Values, count, mapping, text
 from hpo_cli.record.line import STEERING, Line
 
@@ -19,7 +19,7 @@ TOLD = (
 )  # fmt: skip
 """The kinds of events that make a story; ends are part of it where the run went on after them."""
 _SHOWN = 40
-_GO_ON = ("died", "interrupted", "stopped", "failed")
+_GO_ON = ("died", "interrupted", "stopped", "failed", "not started")
 
 
 def story(events: Sequence[Event]) -> tuple[Event, ...]:
@@ -30,7 +30,12 @@ def story(events: Sequence[Event]) -> tuple[Event, ...]:
 
 def story_lines(events: Sequence[Event], line: Line) -> list[str]:
     """A line for each event of the story, the last forty of them; what a rollback undid is marked."""
-    told = [f"step {event.get('step')}: {_said(event)}{_undone(event, line)}" for event in story(events)]
+    asked = {text(event.get("id")): event for event in events if event["event"] == "scheduled"}
+    fates = _fates(events, line)
+    told = [
+        f"step {event.get('step')}: {_said(event, asked)}{_undone(event, line)}{fates.get(id(event), '')}"
+        for event in story(events)
+    ]
     hidden = len(told) - _SHOWN
     return [*([f"{hidden} earlier ones"] if hidden > 0 else []), *told[-_SHOWN:]]
 
@@ -70,8 +75,23 @@ def _undone(event: Event, line: Line) -> str:
     return "  [abandoned]" if is_off or is_abandoned else ""
 
 
-def _said(event: Event) -> str:
+def _fates(events: Sequence[Event], line: Line) -> dict[int, str]:
+    """What came of each order for later, by the identity of its event."""
+    standing = {id(event) for event in line.standing}
+    cancelled = {text(event.get("scheduled")) for event in events if event["event"] == "cancelled"}
+    orders = [event for event in events if event["event"] == "scheduled" and isinstance(event.get("id"), str)]
+    return {
+        id(event): f"  [{'waits' if id(event) in standing else 'cancelled' if event['id'] in cancelled else 'done'}]"
+        for event in orders
+    }
+
+
+def _said(event: Event, asked: Mapping[str, Event]) -> str:
     kind = event["event"]
+    if kind in _OF_ORDERS:
+        order = asked.get(text(event.get("scheduled")))
+        which = asked_for(order) if order else event.get("scheduled")
+        return f"{_OF_ORDERS[kind]}: {which}{_because(event)}{_by(event)}"
     return "".join(_PARTS[kind](event) if kind in _PARTS else [kind]) + _by(event)
 
 
@@ -90,16 +110,7 @@ def _went_back(event: Event) -> Iterator[str]:
 
 
 def _asked(changes: Values) -> str:
-    words = [f"{key}{_operation(change)}" for key, change in changes.items()]
-    return f", {' '.join(words)}" if words else ""
-
-
-def _operation(change: Any) -> str:
-    return f"{change[0]}{value_of(change[1])}" if isinstance(change, list) and len(change) == 2 else f"={change}"  # noqa: PLR2004
-
-
-def _due(event: Event) -> str:
-    return ", ".join(f"{what} {figure(when)}" for what, when in mapping(event.get("due")).items()) or "no time"
+    return f", {changes_typed(changes)}" if changes else ""
 
 
 def _because(event: Event) -> str:
@@ -115,16 +126,15 @@ def _nudged(event: Event) -> Iterator[str]:
     yield _changes(mapping(event.get("knobs"))) or "nudged"
 
 
+_OF_ORDERS = {"cancelled": "cancelled", "fulfilled": "done as asked"}
 _PARTS: Mapping[str, Callable[[Event], Iterable[str]]] = {
     "nudged": _nudged,
     "rolled_back": _went_back,
-    "scheduled": lambda event: [f"{event.get('do')} at {_due(event)}", _asked(mapping(event.get("changes")))],
+    "scheduled": lambda event: [f"asked for: {asked_for(event)}"],
     "resumed": lambda event: [f"resumed from {event.get('file') or 'the start'}"],
     "checkpointed": lambda event: [f"tag {event.get('tag')}: {event.get('file')}"],
     "interrupted": lambda event: [f"interrupted by {event.get('signal')}"],
     "failed": lambda event: [f"failed: {event.get('reason')}"],
-    "cancelled": lambda event: [f"cancelled {event.get('scheduled')}", _because(event)],
-    "fulfilled": lambda event: [f"done as asked: {event.get('scheduled')}"],
     "set_aside": lambda event: [f"set aside {event.get('file')}", _because(event)],
     "warned": lambda event: [str(event.get("what"))],
 }

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpo_cli.errors import UserError
-from hpo_cli.plan import RunPlan, plan_from_dict
-from hpo_cli.record.contents import DamagedError, read_plan
+from hpo_cli.plan import RunPlan, plan_from_dict, plan_id
+from hpo_cli.record.contents import DamagedError, Values, read_plan, text
 from hpo_cli.record.folder import PLAN
 
 if TYPE_CHECKING:
@@ -38,6 +38,14 @@ def trusted_plan(folder: Path, allow: Sequence[str]) -> RunPlan:
         return plan_from_dict(saved)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise _damaged(folder, f"{PLAN} is not a plan of ours ({_first_line(error)})") from error
+
+
+def check_started_with(plan: RunPlan, started: Values, *, folder: Path) -> None:
+    """The plan must be the one that the ledger says the run was started with. Raises UserError naming both ids."""
+    then, now = text(started.get("plan_id")), plan_id(plan.config)
+    if then and then != now:
+        rule = f"plan.yaml has the id {now}, the ledger says that the run was started with {then}"
+        raise UserError(f"{folder}: {rule}; restore the one that was edited")
 
 
 @contextmanager

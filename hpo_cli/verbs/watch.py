@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hpo_cli.record.contents import Values
 
 REFRESH_S = 0.5
+_OWN = ("traces", "knobs", "happenings", "waits")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -75,7 +76,11 @@ def _run(shown: Screen, desk: Desk) -> None:
 
 
 def _as_json(view: View) -> Values:
-    plain = {name: value for name, value in vars(view).items() if name not in ("traces", "knobs", "happenings")}
+    plain = {
+        name: value for name, value in vars(view).items() if name not in ("traces", "knobs", "happenings", "waits")
+    }
     last = {name: trace.last for name, trace in view.traces.items()}
     happened = [vars(one) for one in view.happenings]
-    return {**plain, "last": last, "knobs": [vars(knob) for knob in view.knobs], "happenings": happened}
+    waiting = [vars(one) for one in view.waits]
+    knobs = [vars(knob) for knob in view.knobs]
+    return {**plain, "last": last, "knobs": knobs, "waits": waiting, "happenings": happened}

@@ -103,7 +103,8 @@ class Desk:
         sent = self._waiting[-1]
         passed = time.monotonic() - sent.since
         since = f" {passed:.0f} s" if passed > _PATIENCE_S else ""
-        return line(" ", Span(f"{sent.intent.verb} sent, waiting for the run{since}", "dim"))
+        back = f", which is {self._view.why}" if self._view.why.startswith("going back") else ""
+        return line(" ", Span(f"{sent.intent.verb} sent, waiting for the run{back}{since}", "dim"))
 
     def _tell(self, news: Line) -> None:
         """Put the news where they are seen, without taking away what somebody is typing."""
@@ -114,6 +115,8 @@ class Desk:
         if view.is_live:
             return ""
         name = run_reference(self._feed.folder)
+        if view.status == "not started":
+            return f"nobody has begun to train this run: hpo-run resume={name} starts it"
         if view.status == "died":
             return f"the process of this run is gone: hpo-run resume={name} goes on where it was"
         return f"this run has ended: hpo-run resume={name} lr=... epochs=... goes on with it"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpo_cli.console.dashboard import Knob, View
 from hpo_cli.console.happenings import Happening, happenings
 from hpo_cli.console.traces import Trace
+from hpo_cli.console.waiting import waits
 from hpo_cli.record import jsonl
 from hpo_cli.record.contents import DamagedError, count, mapping, read_plan, text
 from hpo_cli.record.folder import LEDGER, METRICS
@@ -18,17 +21,17 @@ from hpo_cli.record.ledger import Event, State, decode_ledger, fold
 from hpo_cli.record.line import Line, living_line
 from hpo_cli.record.living import living_rows
 from hpo_cli.record.metrics import number
+from hpo_cli.record.reading import status_of
 from hpo_cli.steer.settings import Setting, hot_keys, settled, value_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from hpo_cli.record.jsonl import Row
 
 _SHOWN = ("train/loss", "val/loss", "lr", "train/grad_norm", "train/update_ratio")
 _USUAL = {"batch.accumulate": 1, "optimizer.eps": 1e-8}  # not worth a line
-QUIET_S = 300.0
-"""A run without a lease that has written nothing for so long may have died."""
+_BEATS = 12  # of which the speed is the mean: about a minute
 
 
 class Tail:
@@ -73,6 +76,9 @@ class Feed:
         self._happenings: tuple[Happening, ...] = ()
         self._aim, self._mode = "", "max"
         self._names: tuple[str, ...] = _SHOWN
+        self._went_back_at = 0.0
+        self._speeds: deque[float] = deque(maxlen=_BEATS)
+        self._beat = (0, 0)
         self._clear()
 
     def view(self) -> View:
@@ -82,16 +88,16 @@ class Feed:
         state = fold(self._events)
         lease = read_lease(self.folder)
         fields = mapping(dict(lease.fields)) if lease else {}
-        status = status_of(state, lease, written=self._written())
+        status = status_of(state, self.folder) if state.started else "damaged"
         is_live = status in ("running", "running?", "paused")
         started = mapping(state.started)
-        done = max(count(fields.get("step")) or 0, self._step) if is_live else max(self._step, state.step)
+        done = max(self._told_step(lease), self._step) if is_live else max(self._step, state.step)
         total = count(fields.get("total"))
         return View(
             id=self.folder.name,
             name=text(started.get("name")) or self.folder.resolve().parent.name,
             status=status,
-            why=_why(state),
+            why=_back(fields) if is_live and _back(fields) else _why(state),
             traces=dict(self._traces),
             aim=self._aim,
             mode=self._mode,
@@ -101,9 +107,10 @@ class Feed:
             knobs=self._knobs(),
             step=done,
             total=done if status == "finished" else total,
-            epoch=count(fields.get("epoch")) if is_live and "epoch" in fields else self._epoch,
+            epoch=self._told_epoch(fields, done) if is_live else self._epoch,
             epochs=count(fields.get("epochs")) or self._planned("epochs"),
-            steps_per_second=number(fields.get("steps_per_second")) if status in ("running", "running?") else None,
+            steps_per_second=self._speed(lease) if status in ("running", "running?") else None,
+            waits=waits(self.line, self._plan.config if self._plan else None),
         )
 
     @property
@@ -111,9 +118,31 @@ class Feed:
         """The living rows, read anew."""
         return self._living()
 
+    def _told_step(self, lease: LeaseState | None) -> int:
+        """The step of the lease; 0 where its last beat is from before the run went back."""
+        if lease is None or time.time() - lease.age_s < self._went_back_at:
+            return 0
+        return count(lease.fields.get("step")) or 0
+
+    def _told_epoch(self, fields: Mapping[str, object], done: int) -> int | None:
+        """The epoch of the row or of the lease, whichever is newer."""
+        told = count(fields.get("epoch"))
+        if self._epoch is None or (done > self._step and told is not None):
+            return told
+        return self._epoch
+
+    def _speed(self, lease: LeaseState | None) -> float | None:
+        """Steps per second, the mean of the last beats: one beat alone jumps about."""
+        speed = number(lease.fields.get("steps_per_second")) if lease else None
+        if lease and speed and (lease.generation, lease.beat) != self._beat:
+            self._beat = (lease.generation, lease.beat)
+            self._speeds.append(speed)
+        return sum(self._speeds) / len(self._speeds) if self._speeds and speed else speed
+
     def _clear(self) -> None:
         self._traces: dict[str, Trace] = {}
-        self._step, self._epoch = 0, None
+        self._step = 0
+        self._epoch: int | None = None
         self._best: float | None = None
         self._best_step: int | None = None
 
@@ -166,6 +195,7 @@ class Feed:
         self._aim, self._mode = text(aim.get("name")), text(aim.get("mode")) or "max"
         self._names = tuple(dict.fromkeys([*_SHOWN, *([self._aim] if self._aim else [])]))
         self.line = living_line(self._events)
+        self._went_back_at = max(map(_time_of, self._events), default=0.0)
         self.setting = self._settled()
 
     def _settled(self) -> Setting | None:
@@ -194,23 +224,20 @@ class Feed:
         config = self.setting.config if self.setting else {}
         return count(config.get(key))
 
-    def _written(self) -> float:
-        """When something was last written, in seconds since 1970."""
-        times = [(self.folder / file).stat().st_mtime for file in (LEDGER, METRICS) if (self.folder / file).exists()]
-        return max(times, default=0.0)
+
+def _time_of(event: Event) -> float:
+    """When the run went back, in seconds since 1970; 0 of all other events."""
+    if event["event"] != "rolled_back":
+        return 0.0
+    try:
+        return datetime.fromisoformat(text(event.get("at"))).timestamp()
+    except ValueError:
+        return 0.0
 
 
-def status_of(state: State, lease: LeaseState | None, *, written: float) -> str:
-    """How a run is, by its ledger and its lease. written: when it last wrote something, for one without a lease."""
-    if state.status not in ("unstarted", "started"):
-        return state.status
-    if lease is None:
-        return "running?" if time.time() - written > QUIET_S else "running"
-    if lease.standing in ("dead", "released"):
-        return "died"
-    if lease.standing == "unknown" and lease.age_s > QUIET_S:
-        return "running?"
-    return "paused" if lease.is_paused else "running"
+def _back(fields: Mapping[str, object]) -> str:
+    goal = count(fields.get("catching_up"))
+    return "" if goal is None else f"going back to step {goal}"
 
 
 def _why(state: State) -> str:

@@ -11,6 +11,7 @@ from hpo_cli.console.happenings import happenings
 from hpo_cli.console.output import Line, cells
 from hpo_cli.console.prompts import Prompt, keys
 from hpo_cli.console.traces import Trace
+from hpo_cli.console.waiting import Wait
 from tests.run_folders import nudged
 
 SMALL, LARGE = Room(80, 24), Room(120, 40)
@@ -156,3 +157,18 @@ def test_any_size_is_filled_and_never_passed(columns: int, lines: int, draws: bo
     drawn = text(frame(view(), room, keys=keys(Prompt()), zoom=zoom))
     assert len(drawn) == lines
     assert max(map(cells, drawn)) <= columns
+
+
+@pytest.mark.parametrize("room", [SMALL, LARGE], ids=["80x24", "120x40"])
+def test_what_waits_is_on_the_screen_and_the_rest_is_counted(room: Room) -> None:
+    waiting = [Wait(str(k), f"0000000{k}", f"at step {900 + k}", "nudge lr=0.1", "ada@laptop") for k in range(5)]
+    lines = text(frame(view(waits=waiting), room, keys=keys(Prompt())))
+    assert (len(lines), max(map(cells, lines)) <= room.columns) == (room.lines, True)
+    assert " waits  00000000  at step 900: nudge lr=0.1  (ada@laptop)" in lines
+    assert "        00000002  at step 902: nudge lr=0.1  (ada@laptop)  (2 more)" in lines
+    assert not any("waits" in one for one in text(frame(view(), room)))
+
+
+def test_the_best_step_is_whole_at_80_columns() -> None:
+    lines = text(frame(view(best=0.97123456, best_step=123_456_789), SMALL))
+    assert any(one.endswith("at 123456789") for one in lines)

@@ -38,7 +38,7 @@ def test_a_branch_is_marked_where_it_left_its_parent() -> None:
 def test_components_and_control_characters_are_told_in_plain_words() -> None:
     schedule = {"option": "cosine", "_target_": "x.cosine", "floor": 0.1}
     (one,) = happenings([nudged("a", step=1, key="schedule", old=None, new=schedule, why="\x1b[31mred")])
-    assert one.said == "schedule off -> cosine (ada: \\x1b[31mred)"
+    assert one.said == "schedule off -> cosine floor=0.1 (ada: \\x1b[31mred)"
 
 
 def test_a_long_legend_keeps_the_newest_and_counts_the_rest() -> None:

@@ -14,6 +14,8 @@ from hpo_cli.record import ledger
 from hpo_cli.record.line import Line, living_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hpo_cli.record.ledger import Event
 
 
@@ -30,10 +32,17 @@ def empty_run(folder: Path) -> Path:
     return folder
 
 
-def recorder_in(folder: Path, *, patience: Patience | None = None, after: int | None = None, **keep: int) -> Any:
+def recorder_in(
+    folder: Path,
+    *,
+    patience: Patience | None = None,
+    after: int | None = None,
+    guard: Callable[[], None] | None = None,
+    **keep: int,
+) -> Any:
     """A FolderRecorder for `folder`. keep: keep_last, keep_best."""
     plan = CheckpointPlan(every_steps=None, every_minutes=None, **{"keep_last": 2, "keep_best": 1, **keep})
-    return FolderRecorder(folder, plan, after=after, patience=patience)
+    return FolderRecorder(folder, plan, after=after, patience=patience, guard=guard)
 
 
 def events_of(folder: Path, kind: str | None = None) -> list[Event]:

@@ -169,6 +169,25 @@ def test_prune_keeps_the_newest(keep: int, tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("best-*"))) == 4
 
 
+def test_prune_counts_the_states_of_one_step_by_their_numbers(tmp_path: Path) -> None:
+    names = [checkpoints.last_name(step, number) for step in (8, 9) for number in (*range(1, 12),)]
+    for name in names:
+        (tmp_path / name).touch()
+    checkpoints.prune(tmp_path, prefix="step-", keep=3, older=2)
+    left = ["step-00000008-11.pt", "step-00000009-8.pt", *(f"step-00000009-{number}.pt" for number in (9, 10, 11))]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(left)
+
+
+def test_a_number_is_not_used_again_while_a_higher_one_is_there(tmp_path: Path) -> None:
+    names = []
+    for _ in range(4):
+        names.append(checkpoints.free_last_name(tmp_path, 5))
+        (tmp_path / names[-1]).touch()
+        if len(names) == 2:
+            (tmp_path / names[0]).unlink()
+    assert names == ["step-00000005.pt", *(f"step-00000005-{number}.pt" for number in (2, 3, 4))]
+
+
 def sha(**tensors: torch.Tensor) -> str:
     return checkpoints.weights_sha256(tensors.items())
 

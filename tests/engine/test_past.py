@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -162,3 +164,63 @@ def test_a_checkpoint_at_the_goal_is_taken_as_it_is(ran: Ran, monkeypatch: pytes
     event = next(event for event in ran.told("checkpointed") if event.get("tag") == "six")
     found = past_state(ran.folder, ran.plan, Goal(6, tuple(event["line"]), event["file"]))
     assert differences(found, checkpoints.load(ran.folder / event["file"])) == []
+
+
+def copy_with(ran: Ran, folder: Path, **changed: object) -> Path:
+    """The run's folder without checkpoints to take, its ledger changed: of `checkpointed` events, or of its data."""
+    shutil.copytree(ran.folder, folder)
+    lines = []
+    for event in ran.events:
+        kind = "data" if "threads" in changed or "device" in changed else "checkpointed"
+        lines.append(json.dumps({**event, **changed} if event["event"] == kind else event))
+    (folder / "ledger.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("file", ["/etc/hostname", "../../victim.pt", ["x"], None, "", "..", "step-\0.pt", 7])
+def test_a_ledgers_file_leads_nowhere_else(
+    file: object, ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    original = checkpoints.file_sha256
+    monkeypatch.setattr(checkpoints, "file_sha256", lambda path: (read.append(path), original(path))[1])
+    monkeypatch.setattr(checkpoints, "load", lambda path: pytest.fail(f"{path} was read"))
+    folder = copy_with(ran, tmp_path / "copy", file=file, sha256="0")
+    (folder.parent / "victim.pt").write_bytes(b"secret")
+    found = past_state(folder, ran.plan, Goal(13, living_line(ran.events).before(13)))
+    assert differences(found, at(13, NEW)) == []
+    assert all(path.parent == folder / "checkpoints" for path in read)
+
+
+@pytest.mark.parametrize(("said", "set_to"), [(3, 3), (1, 1), ("x", 1), (0, 1), (10**9, 1), (True, 1)])
+def test_steps_are_trained_again_with_as_many_threads_as_they_were(
+    said: object, set_to: int, ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = list[int]()
+    monkeypatch.setattr(past_room.torch, "set_num_threads", told.append)
+    folder = copy_with(ran, tmp_path / "copy", threads=said)
+    past_state(folder, ran.plan, Goal(1, ()))
+    assert told == [set_to]
+
+
+@pytest.mark.parametrize(
+    ("trainer", "said", "what"),
+    [
+        ({"precision": "bf16-mixed"}, {}, "in bf16-mixed"),
+        ({"compile": True}, {}, "of a compiled network"),
+        ({"accelerator": "gpu"}, {}, "on the device gpu"),
+        ({}, {"device": "cuda:0"}, "on the device cuda:0"),
+        ({"devices": 2}, {}, "of several processes"),
+    ],
+)
+def test_what_would_have_other_bits_is_not_trained_again(
+    trainer: dict[str, Any], said: dict[str, Any], what: str, ran: Ran, tmp_path: Path
+) -> None:
+    folder = copy_with(ran, tmp_path / "copy", threads=1, **said)
+    planned = replace(ran.plan, trainer=replace(ran.plan.trainer, **trainer))
+    with pytest.raises(
+        UserError, match=rf"no checkpoint is at step 1, and a run {what} is not trained again here; choose"
+    ):
+        past_state(folder, planned, Goal(1, ()))
+    saved = next(event for event in ran.told("checkpointed") if event.get("tag") == "six")
+    assert past_state(folder, planned, Goal(6, tuple(saved["line"])))["position"]["step"] == 6

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hpo_cli.engine import checkpoints
-from hpo_cli.engine.patience import Patience, append, is_full, patiently
+from hpo_cli.engine.patience import NoRoomError, Patience, append, is_full
 from hpo_cli.engine.stop import StopFlag
 from hpo_cli.errors import RunFailedError
 from hpo_cli.record import ledger
@@ -183,11 +183,11 @@ def wrapped() -> RuntimeError:
 
 def test_only_a_full_disk_is_waited_for() -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
-    assert patiently(fails(full, wrapped()), say=print, stop=None, wait_s=0) == "done"
+    assert Patience(say=print, wait_s=0).run(fails(full, wrapped()), where="x") == "done"
     for other in (OSError(errno.EIO, "x"), PermissionError(errno.EACCES, "x"), RuntimeError("x"), ValueError("x")):
         for action in (fails(other), fails(full, other)):
             with pytest.raises(type(other)):
-                patiently(action, say=lambda _: None, stop=None, wait_s=0)
+                Patience(say=lambda _: None, wait_s=0).run(action, where="x")
 
 
 def test_who_waits_gives_up_when_asked_to_stop() -> None:
@@ -195,8 +195,23 @@ def test_who_waits_gives_up_when_asked_to_stop() -> None:
     threading.Timer(0.3, lambda: setattr(stop, "signum", 15)).start()
     endless = fails(*[OSError(errno.ENOSPC, "full") for _ in range(10_000)])
     with pytest.raises(RunFailedError, match="disk full: there: asked to stop") as caught:
-        patiently(endless, say=lambda _: None, stop=stop, wait_s=60, where="there")
+        Patience(say=lambda _: None, stop=stop, wait_s=60).run(endless, where="there")
     assert caught.value.exit_code == 1
+    assert isinstance(caught.value, NoRoomError)
+    assert caught.value.signum == 15
+
+
+def test_how_a_run_ended_is_written_though_it_was_asked_to_stop() -> None:
+    stop, said = StopFlag(), list[str]()
+    stop.signum = 15
+    patience = Patience(say=said.append, stop=stop, wait_s=0.01)
+    full = [OSError(errno.ENOSPC, "full") for _ in range(3)]
+    assert patience.last_words().run(fails(*full), where="there") == "done"
+    with pytest.raises(NoRoomError, match=r"disk full: there: no room for 0 s") as caught:
+        patience.last_words(limit_s=0.1).run(
+            fails(*[OSError(errno.ENOSPC, "full") for _ in range(10_000)]), where="there"
+        )
+    assert caught.value.signum is None
 
 
 def test_two_threads_that_wait_say_it_once() -> None:

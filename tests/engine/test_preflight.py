@@ -292,7 +292,7 @@ def test_a_change_that_a_live_run_cannot_take(
 ) -> None:
     found = change_problems(WORDS, changes, position)
     assert [wanted in problem for problem in found] == [True] if wanted else not found
-    assert all("hpo-run stop RUN" in problem for problem in found if "nothing to train" in problem)
+    assert all("; raise it" in problem for problem in found if "nothing to train" in problem)
 
 
 @pytest.mark.parametrize(
@@ -368,3 +368,10 @@ def tensors_of(value: Any) -> list[torch.Tensor]:
         return [value]
     items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
     return [tensor for item in items for tensor in tensors_of(item)]
+
+
+def test_who_would_rather_end_a_live_run_is_told_how() -> None:
+    made = plan(*WORDS)
+    system, revised = new_loop(made).system, varied(made, "", epochs=1)
+    with pytest.raises(ConfigError, match="raise it, or end the run: hpo-run stop panda"):
+        check_change(revised, system, splits=splits_of(made), position=HALFWAY, run="panda")

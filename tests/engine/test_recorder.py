@@ -19,7 +19,8 @@ from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.evaluation import judge
 from hpo_cli.engine.loggers import Mirror
 from hpo_cli.engine.recorder import FolderRecorder, NullRecorder
-from hpo_cli.errors import UserError
+from hpo_cli.errors import RunFailedError, UserError
+from hpo_cli.record import ledger
 from hpo_cli.record.metrics import read_metrics
 from tests.engine.plans import (
     SMALL,
@@ -174,9 +175,10 @@ def test_a_boundary_is_saved_once_unless_it_was_steered(folder: Path) -> None:
     recorder = recorder_in(folder)
     for line in ([], [], ["a"], ["a"]):
         recorder.checkpoint(state_of(5), step=5, epoch=1, line=line)
-    recorder.abandon(after=4)
-    recorder.checkpoint(state_of(5), step=5, epoch=1, line=["a"])
+    recorder.checkpoint(state_of(5), step=5, epoch=1, line=["a"], command="c")
     recorder.close()
+    *_, asked = events_of(folder, "checkpointed")
+    assert (asked["command"], asked["file"]) == ("c", "checkpoints/step-00000005-3.pt")
     assert [event["line"] for event in events_of(folder, "checkpointed")] == [[], ["a"], ["a"]]
 
 
@@ -186,22 +188,93 @@ def test_kept_checkpoints_stay_and_their_tags_are_their_own(folder: Path) -> Non
         recorder.checkpoint(state_of(1), step=1, epoch=0, line=[], tag="good"),
         recorder.checkpoint(state_of(1), step=1, epoch=0, line=[], keep="kept"),
         recorder.checkpoint(state_of(1), step=1, epoch=0, line=[], keep="kept"),
-        recorder.checkpoint(state_of(1), step=1, epoch=0, line=[], tag="v1.2"),
+        recorder.checkpoint(state_of(1), step=1, epoch=0, line=[], tag="v1.2+b"),
     ]
     for step in range(1, 9):
         recorder.checkpoint(state_of(step), step=step, epoch=0, line=[])
     recorder.join()
     before = names_in(folder)
-    for tag in ("good", "v1.2", "", "../x", ".x", "a b", "ü", "x" * 65):
+    for tag in ("good", "v1.2+b", "", "../x", ".x", "a b", "ü", "x" * 65):
         with pytest.raises(UserError, match="tag="):
             recorder.checkpoint(state_of(9), step=9, epoch=0, line=[], tag=tag)
     recorder.close()
     assert names_in(folder) == before == sorted([*map(str, names_of(names)), "step-00000007.pt", "step-00000008.pt"])
-    assert names_of(names) == [f"kept-00000001{end}.pt" for end in ("-good", "", "-2", "-v1.2")]
+    assert names_of(names) == [f"kept-00000001{end}.pt" for end in ("-good", "", "-2", "-v1.2+b")]
     events = [event for event in events_of(folder, "checkpointed") if "kept" in event["file"]]
     assert [(event["kept"], event.get("tag")) for event in events] == [
-        (True, tag) for tag in ("good", None, None, "v1.2")
+        (True, tag) for tag in ("good", None, None, "v1.2+b")
     ]
+
+
+class TakenOverError(RunFailedError):
+    """What the guard raises."""
+
+
+def test_nothing_is_written_once_another_process_has_taken_over(folder: Path) -> None:
+    lost: list[bool] = []
+
+    def guard() -> None:
+        if lost:
+            raise TakenOverError
+
+    recorder = recorder_in(folder, guard=guard)
+    recorder.checkpoint(state_of(1), step=1, epoch=0, line=[])
+    recorder.row({"step": 1, "epoch": 0})
+    recorder.improved(1, {"model": {"w": torch.ones(2)}})
+    recorder.join()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    lost.append(True)
+    for call in (
+        lambda: recorder.row({"step": 2, "epoch": 0}),
+        lambda: recorder.checkpoint(state_of(2), step=2, epoch=0, line=[]),
+        recorder.flush,
+        lambda: recorder.abandon(after=0),
+        recorder.close,
+    ):
+        with pytest.raises(TakenOverError):
+            call()
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_loss_between_two_files_of_one_save_is_noticed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost: list[bool] = []
+    save = checkpoints.save
+
+    def slow(path: Path, state: dict[str, Any]) -> str:
+        lost.append(True)
+        return save(path, state)
+
+    def guard() -> None:
+        if lost:
+            raise TakenOverError
+
+    monkeypatch.setattr(checkpoints, "save", slow)
+    recorder = recorder_in(folder, guard=guard)
+    recorder.checkpoint(state_of(2), step=2, epoch=0, line=[])
+    with pytest.raises(TakenOverError):
+        recorder.join()
+    assert events_of(folder, "checkpointed") == []
+    with pytest.raises(TakenOverError):
+        recorder.close()
+
+
+def test_links_that_lead_out_of_the_folder_are_refused(folder: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious\nno newline")
+    (folder / "metrics.jsonl").symlink_to(victim)
+    with pytest.raises(UserError, match=r"metrics\.jsonl: is a symbolic link"):
+        recorder_in(folder)
+    (folder / "metrics.jsonl").unlink()
+    (folder / "checkpoints").rename(tmp_path / "elsewhere")
+    (folder / "checkpoints").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"checkpoints: is a symbolic link") as caught:
+        recorder_in(folder)
+    assert "\n" not in str(caught.value)
+    (folder / "ledger.jsonl").unlink()
+    (folder / "ledger.jsonl").symlink_to(victim)
+    with pytest.raises(UserError, match=r"ledger\.jsonl: is a symbolic link"):
+        ledger.append(folder, "noted", step=1)
+    assert victim.read_bytes() == b"precious\nno newline"
 
 
 def names_of(paths: list[str]) -> list[str]:

@@ -40,10 +40,10 @@ def save(folder: Path, *steps: int, line: tuple[str, ...] = (), best: bool = Fal
     recorder.close()
 
 
-def newest(folder: Path, **limit: int) -> tuple[int, str, list[str]] | None:
+def newest(folder: Path) -> tuple[int, str, list[str]] | None:
     """Step in the state, file, warnings."""
     said: list[str] = []
-    found = newest_loadable(folder, line_of(folder), warn=said.append, **limit)
+    found = newest_loadable(folder, line_of(folder), warn=said.append)
     return None if found is None else (found[1]["position"]["step"], Path(found[0]["file"]).name, said)
 
 
@@ -55,8 +55,6 @@ def test_the_newest_on_the_line_is_taken(folder: Path) -> None:
     assert newest(folder) is None
     save(folder, 3, 6, 9, best=True)
     assert newest(folder) == (9, "step-00000009.pt", [])
-    assert newest(folder, at_most=8) == (6, "step-00000006.pt", [])
-    assert newest(folder, at_most=2) is None
 
 
 def test_a_kept_one_is_as_good_as_any(folder: Path) -> None:
@@ -96,16 +94,60 @@ def test_pruned_files_are_passed_over_in_silence(folder: Path) -> None:
     assert newest(folder) == (6, "step-00000006.pt", [])
 
 
-def test_a_file_that_was_saved_anew_is_judged_by_its_own_line(folder: Path) -> None:
+def test_a_step_that_was_steered_has_a_file_for_each_line(folder: Path) -> None:
     save(folder, 6)
     ledger.append(folder, "nudged", step=6, id="n", knobs={})
     save(folder, 6, line=("n",))
+    assert newest(folder) == (6, "step-00000006-2.pt", [])
+    assert best_weights(folder) == folder / "checkpoints/step-00000006-2.pt"
+    go_back(folder, at=8, to=6)  # to before the nudge: the second file is of the other line now
     assert newest(folder) == (6, "step-00000006.pt", [])
-    go_back(folder, at=8, to=6)  # to before the nudge: the file is of the other line now
-    assert newest(folder) is None
-    assert names_in(folder) == ["step-00000006.pt"]
     (moved,) = move_abandoned(folder, line_of(folder))
-    assert moved == folder / "checkpoints/abandoned-00000008/step-00000006.pt"
+    assert moved == folder / "checkpoints/abandoned-00000008/step-00000006-2.pt"
+
+
+def test_a_kill_between_a_second_save_of_a_step_and_its_line_loses_nothing(folder: Path) -> None:
+    save(folder, 6)
+    ledger.append(folder, "nudged", step=6, id="n", knobs={})
+    length = (folder / "ledger.jsonl").stat().st_size
+    save(folder, 6, line=("n",))
+    os.truncate(folder / "ledger.jsonl", length)
+    assert newest(folder) == (6, "step-00000006.pt", [])
+    sweep(folder, line_of(folder))
+    assert names_in(folder) == ["step-00000006-2.pt.unrecorded", "step-00000006.pt"]
+    save(folder, 6, line=("n",))
+    os.truncate(folder / "ledger.jsonl", length)
+    sweep(folder, line_of(folder))
+    assert len([name for name in names_in(folder) if "unrecorded" in name]) == 2  # neither replaced the other
+
+
+def test_a_boundary_that_an_earlier_process_saved_is_not_saved_again(folder: Path) -> None:
+    save(folder, 6)
+    save(folder, 6)
+    assert names_in(folder) == ["step-00000006.pt"]
+    (folder / "checkpoints/step-00000006.pt").write_bytes(b"damaged")
+    save(folder, 6)
+    assert names_in(folder) == ["step-00000006-2.pt", "step-00000006.pt"]
+    assert newest(folder) == (6, "step-00000006-2.pt", [])
+
+
+STRANGERS = ("step-00000020-mine.pt", "step-x.pt", "best-copy.pt", "step-20.pt", "step-00000003-.pt")
+
+
+def test_files_that_somebody_put_there_are_left_alone(folder: Path) -> None:
+    for name in STRANGERS:
+        (folder / "checkpoints" / name).write_bytes(b"mine")
+    save(folder, 3, 6, 9, best=True)
+    sweep(folder, line_of(folder))
+    go_back(folder, at=9, to=4)
+    move_abandoned(folder, line_of(folder))
+    recorder = recorder_in(folder, keep_last=1, keep_best=0)
+    recorder.checkpoint(state_of(12), step=12, epoch=0, line=["r"])
+    recorder.close()
+    assert {name: (folder / "checkpoints" / name).read_bytes() for name in STRANGERS} == dict.fromkeys(
+        STRANGERS, b"mine"
+    )
+    assert best_weights(folder) == folder / "checkpoints/best-00000003.pt"
 
 
 def test_a_rollback_moves_what_it_leaves_behind(folder: Path) -> None:

@@ -210,14 +210,37 @@ def test_an_impossible_value_is_refused_and_nothing_changes(
 
 
 @pytest.mark.parametrize(
+    ("due", "why"),
+    [
+        ({"step": 2}, "--at step=2: has passed, the run is at step 3 of 12"),
+        ({"epoch": 0}, "--at epoch=0: has passed, the run is at step 3 of 12"),
+        ({"step": 13}, "--at step=13: lies behind the end, the run is at step 3 of 12"),
+        ({"epoch": 4}, "--at epoch=4: lies behind the end, the run is at step 3 of 12"),
+    ],
+)
+def test_a_moment_that_has_passed_or_never_comes_is_refused(due: dict[str, Any], why: str, start: Start) -> None:
+    ran = start(made())
+    ran.send(3, "nudge", changes={"lr": ["*=", 2]}, due=due)
+    ran.go()
+    assert ran.told("scheduled") + ran.told("nudged") == []
+    assert ran.answer()["error"] == why
+
+
+def test_a_jump_over_all_that_is_left_is_refused(start: Start) -> None:
+    ran = start(made())
+    ran.send(6, "rollback", to={"step": 4}, skip_batches=10**12)
+    ran.go()
+    assert ran.told("rolled_back") == []
+    assert "leaves nothing to train" in ran.answer()["error"]
+
+
+@pytest.mark.parametrize(
     ("due", "step"),
     [
         ({"step": 7}, 7),
         ({"epoch": 2}, 8),
         ({"progress": 0.5}, 6),
-        ({"step": 2}, 3),
         ({"step": 3}, 3),
-        ({"epoch": 0}, 3),
     ],
 )
 def test_a_nudge_for_later_takes_force_when_it_is_due(due: dict[str, Any], step: int, start: Start) -> None:
@@ -365,7 +388,10 @@ def test_a_signal_ends_a_paused_run(start: Start) -> None:
     assert ran.events[-1]["event"] == "interrupted"
     assert ran.saved("step-*")["position"]["step"] == 5
     again = ran.again()
+    colleague = Colleague(again, lambda: send(again.folder, "unpause", {}, who="ada@lab"))
     again.go()
+    colleague.join()
+    assert [one["event"] for one in again.events if one["event"] in ("resumed", "unpaused")] == ["resumed", "unpaused"]
     same(again, by_hand(made(), {}))
 
 
@@ -390,7 +416,7 @@ def test_a_run_stops_where_it_was_told_to(due: dict[str, int], step: int, start:
     ran.go()
     for each in (ran, resumed(tmp_path / "killed", of=ran)):
         assert (each.events[-1]["event"], each.events[-1]["step"]) == ("stopped", step)
-        assert each.told("fulfilled")[0]["scheduled"] == ran.sent[0]
+        assert each.events[-1]["scheduled"] == ran.sent[0]
         again = each.again()
         again.go()
         same(again, by_hand(made(), {}))

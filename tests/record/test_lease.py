@@ -414,3 +414,21 @@ def test_a_lease_of_garbage_is_taken_after_watching_it(tmp_path: Path) -> None:
     with quick(tmp_path) as lease:
         assert lease.generation == 4
     assert "lease-0000000x.json" in files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["control", "control/inbox", "control/acks", "control/set-aside", "control/lease-00000001.json", "checkpoints"],
+)
+def test_nothing_is_taken_where_a_link_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    place = folder / name
+    place.parent.mkdir(parents=True)
+    place.symlink_to(elsewhere)
+    with pytest.raises(UserError, match=rf"{Path(name).name}: is a symbolic link") as caught:
+        Lease.acquire(folder)
+    assert "\n" not in str(caught.value)
+    assert list(elsewhere.iterdir()) == []
+    place.unlink()
+    Lease.acquire(folder).release()

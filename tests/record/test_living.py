@@ -167,6 +167,74 @@ def test_nothing_to_abandon_writes_no_marker(path: Path) -> None:
     assert path.read_bytes() == jsonl.encode(row(1))
 
 
+def two_lines(path: Path) -> int:
+    """A line up to step 3, and another one from step 1 on. The file's size at step 2 of the first."""
+    with MetricsWriter(path) as writer:
+        for step in (1, 2):
+            writer.append(row(step))
+        size = writer.size
+        writer.append(row(3))
+        writer.abandon(after=1)
+        for step in (2, 3, 4):
+            writer.append(row(step, "b"))
+    return size
+
+
+def test_a_marker_that_a_kill_held_back_is_written_at_opening(path: Path) -> None:
+    size = two_lines(path)
+    killed = path.read_bytes()
+    with MetricsWriter(path) as writer:  # not killed
+        writer.abandon(after=2, known_after=2, since=size)
+        writer.append(row(3))
+    straight = path.read_bytes()
+    for _ in range(2):  # the second opening finds the marker and writes none
+        path.write_bytes(killed)
+        with MetricsWriter(path, after=2, since=size):
+            pass
+        with MetricsWriter(path, after=2, since=size) as writer:
+            writer.append(row(3))
+        assert path.read_bytes() == straight
+        assert read_metrics(path) == [row(1), row(2), row(3)]
+    path.write_bytes(killed)
+    write(path, [row(3)], after=2)  # the negative control: without since the rows of the wrong line live on
+    assert row(2, "b") in read_metrics(path)
+
+
+def test_a_state_of_the_line_that_lives_needs_no_marker(path: Path) -> None:
+    write(path, [row(step) for step in range(1, 6)])
+    before = path.read_bytes()
+    size = len(b"".join(jsonl.encode(row(step)) for step in (1, 2, 3)))
+    with MetricsWriter(path, after=3, since=size) as writer:
+        for step in (4, 5):
+            writer.append(row(step))
+    assert path.read_bytes() == before
+
+
+def test_what_has_nothing_to_abandon_reads_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(path, [row(1), row(2)])
+    with MetricsWriter(path, after=2) as writer:
+        writer.append(row(3))
+        monkeypatch.setattr(metrics_writer, "living_rows", lambda _: pytest.fail("it read the file"))
+        writer.abandon(after=3)
+        writer.append(row(4))
+        writer.abandon(after=9)
+        monkeypatch.undo()
+        writer.abandon(after=3)
+        writer.append(row(4, "b"))
+        writer.abandon(after=3)
+    assert read_metrics(path) == [row(1), row(2), row(3)]
+
+
+def test_what_is_discarded_is_not_written(path: Path) -> None:
+    writer = MetricsWriter(path)
+    writer.append(row(1))
+    writer.flush()
+    writer.append(row(2))
+    writer.discard()
+    writer.close()
+    assert read_metrics(path) == [row(1)]
+
+
 def test_a_run_that_ends_early_abandons_the_rows_that_it_did_not_come_to(path: Path) -> None:
     write(path, [row(step) for step in range(1, 9)])
     with MetricsWriter(path, after=2) as writer:
@@ -212,6 +280,15 @@ class Story:
             self.writer.abandon(after=self.step, since=size)
             self.living, self.line = list(living), line if self.data.draw(st.booleans()) else self.line + 1
 
+    def die_on_the_way_to_tag(self) -> None:
+        """A kill after the ledger has the rollback and before the marker."""
+        if self.tags:
+            self.step, size, living, line = self.data.draw(st.sampled_from(self.tags))
+            self.writer.close()
+            self.writer = MetricsWriter(self.path, after=self.step, since=size)
+            self.writer.abandon(after=self.step)  # what an end or a nudge there says
+            self.living, self.line = list(living), line if self.data.draw(st.booleans()) else self.line + 1
+
     def die(self) -> None:
         """A kill loses what was not synced; what is trained again from a step that was is the same."""
         self.writer.sync()
@@ -234,7 +311,15 @@ class Story:
 def test_the_living_rows_of_any_story_are_those_of_plain_lists(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         story = Story(Path(folder) / "m", data)
-        deeds = [story.train, story.train, story.save, story.go_back, story.go_to_tag, story.die]
+        deeds = [
+            story.train,
+            story.train,
+            story.save,
+            story.go_back,
+            story.go_to_tag,
+            story.die,
+            story.die_on_the_way_to_tag,
+        ]
         for deed in data.draw(st.lists(st.sampled_from(deeds), max_size=25)):
             deed()
             story.writer.flush()

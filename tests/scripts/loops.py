@@ -37,8 +37,13 @@ def loop(*words: str, cwd: Path, **variables: str) -> tuple[int, str]:
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
+    """The whole lines of its ledger: the run may be writing another."""
     path = folder / "ledger.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return (
+        [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        if path.exists()
+        else []
+    )
 
 
 def names(folder: Path) -> list[str]:

@@ -20,8 +20,11 @@ FAULT = os.environ.get("STAND_IN_FAULT", "").split(":")
 
 
 def append(folder: Path, event: str, step: int) -> None:
-    with (folder / "ledger.jsonl").open("a") as file:
-        file.write(json.dumps({"at": time.time(), "event": event, "step": step, "pid": os.getpid()}) + "\n")
+    """In one piece: a signal that comes meanwhile leaves the line whole or not at all, and before its own."""
+    line = json.dumps({"at": time.time(), "event": event, "step": step, "pid": os.getpid()}) + "\n"
+    descriptor = os.open(folder / "ledger.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(descriptor, line.encode())
+    os.close(descriptor)
 
 
 def saved_step(folder: Path) -> int:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ from tests.command_line import REPOSITORY, child
 from tests.scripts.loops import begin, events, loop, names, wait_until
 
 pytestmark = pytest.mark.skipif(shutil.which("flock") is None, reason="flock is not installed")
+
+
+@pytest.fixture(autouse=True)
+def _usual_ctrl_c() -> Iterator[None]:
+    """Where Ctrl-C is ignored, as in a background job, a shell cannot trap it: let the loops find it as usual."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_a_run_that_finishes_is_started_once(tmp_path: Path) -> None:

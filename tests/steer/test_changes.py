@@ -163,7 +163,7 @@ def test_one_quantity_under_two_names_is_refused() -> None:
 
 
 def test_the_command_that_is_proposed_can_be_typed() -> None:
-    assert refusal({"model.width": ["=", [1, 2]]})[0].endswith("hpo-run branch last 'model.width=[1,2]'")
+    assert refusal({"model.width": ["=", [1, 2]]})[0].endswith("hpo-run branch last 'model.width=[1,2]' --partial")
 
 
 plain = (

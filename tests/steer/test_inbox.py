@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hpo_cli.errors import UserError
 from hpo_cli.steer import inbox as reading
 from hpo_cli.steer.commands import Inbox, Reject, read_inbox, send
 from hpo_cli.steer.inbox import LARGEST_FILE, MOST_AT_ONCE
@@ -343,3 +344,16 @@ def test_any_bytes_are_a_command_or_set_aside(inbox: Path, found: list[bytes]) -
     assert {path.stem for path in inbox.iterdir()} == {command.id for command in answer.commands}
     for path in inbox.iterdir():
         path.unlink()
+
+
+@pytest.mark.parametrize("name", [".", "inbox", "acks", "set-aside"])
+def test_folders_that_are_links_are_refused_in_one_line(inbox: Path, tmp_path: Path, name: str) -> None:
+    Inbox(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    place = inbox.parent / name
+    if place.exists():
+        place.rename(tmp_path / "old")
+    place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"is a symbolic link") as caught:
+        Inbox(tmp_path)
+    assert "\n" not in str(caught.value)

@@ -55,6 +55,10 @@ class LiveRun:
         """Say in the lease that the run waits."""
         self._lease.beat(status="paused")
 
+    def beat(self, **fields: object) -> None:
+        """Say something in the lease."""
+        self._lease.beat(**fields)
+
     def end(self) -> None:
         """Give the lease up and answer nobody any more."""
         self._over.set()

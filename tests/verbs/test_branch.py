@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from hpo_cli.record import ledger
 from tests.command_line import call, refuse_in_one_line
 from tests.verbs.steered import (
     begun,
@@ -179,3 +182,81 @@ def test_json_describes_the_child(parent: Path) -> None:
     answer = call("branch", "parent", "--at", "step=30", "--json")
     assert answer.code == 0
     assert json.loads(answer.out)["status"] == "finished"
+
+
+EVIL = ("allow_targets=[evil]", "model._target_=evil.net")
+
+
+@pytest.fixture
+def evil(parent: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A module that leaves a mark when it is imported."""
+    mark = Path("mark").resolve()
+    Path("evil.py").write_text(
+        f"open({str(mark)!r}, 'w').close()\nfrom hpo_cli.components.models.mlp import MLP as net\n"
+    )
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    yield mark
+    sys.modules.pop("evil", None)
+
+
+def say_in_ledger(folder: Path, *words: str, **fields: object) -> None:
+    """Edit the line with which a run began."""
+    first, *rest = (folder / "ledger.jsonl").read_text().splitlines()
+    event = json.loads(first)
+    event["overrides"] += words
+    (folder / "ledger.jsonl").write_text("\n".join([json.dumps({**event, **fields}), *rest, ""]))
+
+
+@pytest.mark.parametrize("verb", ["branch", "twin"])
+def test_words_in_a_strangers_ledger_run_no_code(parent: Path, evil: Path, verb: str) -> None:
+    say_in_ledger(parent, *EVIL)
+    said = refuse_in_one_line(verb, "parent", "--at", "step=15", "lr=0.5")
+    assert "the words in its ledger make a plan with the id" in said
+    assert not evil.exists()
+
+
+def test_a_ledger_cannot_allow_what_the_plan_does_not(parent: Path, evil: Path) -> None:
+    say_in_ledger(parent, "allow_targets=[evil]")
+    said = refuse_in_one_line("branch", "parent", "--at", "step=15", "model._target_=evil.net")
+    assert "allow_targets=[evil] if you trust it" in said
+    assert not evil.exists()
+
+
+def test_nor_can_a_folder_of_options_that_it_names(parent: Path, evil: Path) -> None:
+    Path("theirs/experiment").mkdir(parents=True)
+    Path("theirs/experiment/mine.yaml").write_text("# @package _global_\nallow_targets: [evil]\n")
+    say_in_ledger(parent, "experiment=mine", command=["hpo-run", "--config-dir", str(Path("theirs").resolve())])
+    child = child_of("branch", "parent", "--at", "step=15", "--no-train")
+    assert plan_of(child)["allow_targets"] == []
+    assert not evil.exists()
+
+
+def test_what_is_allowed_by_its_user_is_run(parent: Path, evil: Path) -> None:
+    """The positive control, and a child of such a run needs the same trust."""
+    child = child_of("branch", "parent", "--at", "step=15", *EVIL)
+    assert evil.exists()
+    assert "add --allow evil" in refuse_in_one_line("branch", str(child), "--at", "step=20")
+    assert sha_of(child_of("branch", str(child), "--at", "step=20", "--allow", "evil")) == sha_of(child)
+    assert sha_of(child_of("replay", str(child), "--allow", "evil")) == sha_of(child)
+
+
+@pytest.mark.parametrize("verb", ["branch", "twin", "replay", "export"])
+def test_a_plan_that_is_not_the_one_of_the_ledger_is_refused(parent: Path, verb: str) -> None:
+    say_in_ledger(parent, plan_id="0123456789ab")
+    words = ("lr=0.5",) if verb in ("branch", "twin") else ()
+    assert "the run was started with 0123456789ab" in refuse_in_one_line(verb, "parent", *words)
+
+
+def test_a_child_knows_the_threads_of_its_parent(parent: Path) -> None:
+    child = child_of("branch", "parent", "--at", "step=15", "--no-train")
+    assert started_of(child)["parent"]["threads"] == 1
+
+
+def test_a_planned_nudge_that_was_cancelled_stays_so_in_a_child(parent: Path) -> None:
+    folder = begun("outputs/all/planned", "schedule.nudges=[{at: 0.5, lr: 1e-4}]")
+    ledger.append(folder, "cancelled", step=0, scheduled="planned-0", who="ada@bench", why="")
+    stop_at(folder, 10)
+    train(folder)
+    child = child_of("branch", "planned")
+    assert plan_of(child)["schedule"]["nudges"] == []  # type: ignore[index]
+    assert not [event for event in events_of(child) if event["event"] == "nudged"]

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from hpo_cli.errors import UserError
+from hpo_cli.record.ledger import append
 from hpo_cli.verbs import diff
+from tests.run_folders import Run, make_run
 
 
 def test_only_what_differs_and_the_results_side_by_side(printed: Callable[..., str]) -> None:
@@ -62,3 +64,18 @@ def test_a_plan_that_cannot_be_read_is_told(outputs: Path) -> None:
 def test_two_runs_are_needed(outputs: Path) -> None:
     with pytest.raises(UserError, match="hpo-run diff: the following arguments are required: B"):
         diff.main(["3f9c12"])
+
+
+def test_what_was_nudged_counts_as_it_is_now(
+    printed: Callable[..., str], answered: Callable[..., Any], outputs: Path
+) -> None:
+    folder = make_run(outputs, Run(id="c0ffee"))
+    assert answered(diff, "3f9c12", "c0ffee")["config"] == {}
+    knobs = {"lr": {"old": 0.001, "new": 0.0005}}
+    append(folder, "nudged", step=40, id="n1", knobs=knobs, who="ada@laptop", why="")
+    found = answered(diff, "3f9c12", "c0ffee")
+    assert found["config"] == {"lr": {"a": 0.001, "b": 0.0005}}
+    assert found["nudged"] == {"a": [], "b": ["lr"]}
+    page = printed(diff, "3f9c12", "c0ffee")
+    assert "b was nudged: lr\n" in page
+    assert "a was nudged" not in page

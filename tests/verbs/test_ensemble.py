@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hpo_cli.record import ledger
+from hpo_cli.record.lease import Lease
 from tests.command_line import call, refuse_in_one_line
 from tests.verbs.trained import copied, train
 
@@ -127,11 +128,12 @@ def test_what_does_not_go_together_is_refused(words: tuple[str, ...], start: str
     assert events("one") == []
 
 
-def test_a_run_that_trains_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_trains_is_waited_for() -> None:
     Path("outputs/all/two/result.json").unlink()
     path = Path("outputs/all/two/ledger.jsonl")
     path.write_text("".join(f"{text}\n" for text in path.read_text().splitlines() if '"finished"' not in text))
-    assert "is still training" in refuse_in_one_line("test", "one", "two")
+    with Lease.acquire("outputs/all/two"):
+        assert "is still training" in refuse_in_one_line("test", "one", "two")
     assert events("one") == []
 
 

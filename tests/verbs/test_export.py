@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from hpo_cli.verbs.export import share
+from hpo_cli.record.line import Line
+from hpo_cli.verbs.export import _merged, _skips, share
 from tests.command_line import call, refuse_in_one_line
 from tests.verbs.steered import begun, child_of, nudge_at, nudged, rows_of, sha_of, train
 from tests.verbs.trained import inside
@@ -119,3 +120,29 @@ def test_a_place_that_would_not_be_found_is_refused(parent: Path, to: str, part:
 def test_every_step_has_a_share_that_leads_back_to_it(total: int) -> None:
     steps = range(total + 1) if total <= 1000 else range(0, total + 1, 37)
     assert [round(share(step, total) * total) for step in steps] == list(steps)
+
+
+def test_nudges_on_one_share_are_one(parent: Path) -> None:
+    folder = begun("outputs/all/twice")
+    nudge_at(folder, 10, lr=0.004, regularization__dropout=0.2)
+    nudge_at(folder, 10, lr=0.002)
+    train(folder)
+    found = content(export("twice", "--to", "mine/experiment/twice.yaml")["file"])
+    assert found["schedule"]["nudges"] == [{"at": 0.3, "lr": 0.002, "regularization.dropout": 0.2}]
+    again = child_of("--config-dir", "mine", "experiment=twice", "model.width=16", *MACHINE)
+    assert sha_of(again) == sha_of(folder)
+
+
+def test_a_whole_schedule_takes_the_place_of_its_keys_and_later_keys_go_into_it() -> None:
+    linear = {"option": "linear", "_target_": "x", "floor": 0.1}
+    nudges = [{"at": 0.5, "schedule.floor": 0.3}, {"at": 0.5, "schedule": linear}, {"at": 0.5, "schedule.floor": 0.2}]
+    assert _merged(nudges) == [{"at": 0.5, "schedule": {**linear, "floor": 0.2}}]
+    assert _merged(nudges[:1]) == nudges[:1]
+
+
+def test_skipped_batches_are_noted_once(parent: Path) -> None:
+    rolled = {"event": "rolled_back", "step": 9, "line": []}
+    chain = ({**rolled, "id": "a", "to": 4, "skip_batches": 3}, {**rolled, "id": "b", "to": 8, "skip_batches": 2})
+    assert list(_skips(Line(chain))) == ["5 batches skipped at steps 4, 8"]
+    assert list(_skips(Line(chain[:1]))) == ["3 batches skipped at step 4"]
+    assert list(_skips(Line())) == []

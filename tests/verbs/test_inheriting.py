@@ -13,7 +13,7 @@ from hpo_cli.compose import parsed_value
 from hpo_cli.errors import UserError
 from hpo_cli.steer.changes import Setting, revised
 from hpo_cli.verbs.composing import ComposeWords
-from hpo_cli.verbs.inheriting import absolute, inherit, key_of, nudge_words, own_words, typed
+from hpo_cli.verbs.inheriting import absolute, inherit, key_of, nudge_words, own_words, trusting, typed
 from tests.command_line import compose_and_check
 
 LINEAR = "hpo_cli.components.schedules.linear"
@@ -112,6 +112,28 @@ def test_own_words_are_read_from_where_the_run_was_started(tmp_path: Path) -> No
     with pytest.raises(UserError, match="not there any more"):
         own_words(started("--config-dir", "gone", cwd=str(tmp_path)))
     assert own_words({}).overrides == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "config_dir", "targets", "expected"),
+    [
+        (("lr=1",), None, (), ("lr=1",)),
+        (("lr=1", "allow_targets=[evil]", "++allow_targets=[evil]"), None, (), ("lr=1",)),
+        (("allow_targets=[evil]", "lr=1"), None, ("mine",), ("allow_targets=[mine]", "lr=1")),
+        (("lr=1",), Path("theirs"), (), ("allow_targets=[]", "lr=1")),
+    ],
+)
+def test_only_what_is_trusted_may_run(
+    words: tuple[str, ...], config_dir: Path | None, targets: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    assert trusting(ComposeWords(words, config_dir, "config"), targets).overrides == expected
+    assert trusting(ComposeWords((), None, "other"), ()).overrides == ("allow_targets=[]",)
+
+
+@pytest.mark.parametrize("value", ["\\", "a\\", "\\'", "\\\\'\\", "'", "a\\b 'c'", "\n", ""])
+def test_backslashes_and_quotes_come_back(value: str) -> None:
+    assert parsed_value("key", typed(value)) == value
+    assert parsed_value("key", typed([value, value])) == [value, value]
 
 
 @pytest.mark.parametrize(

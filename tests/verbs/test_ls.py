@@ -6,6 +6,7 @@ import pytest
 
 from hpo_cli.console import output
 from hpo_cli.errors import UserError
+from hpo_cli.record.ledger import append
 from hpo_cli.verbs import ls
 from tests.run_folders import Run, make_run
 
@@ -103,3 +104,17 @@ def test_wrong_words_are_refused_in_one_line(outputs: Path, words: list[str], me
     with pytest.raises(UserError, match=message) as caught:
         ls.main([*words, "--outputs", str(outputs)])
     assert "\n" not in str(caught.value)
+
+
+def test_what_was_nudged_is_shown_as_it_is_now(printed: Callable[..., str], outputs: Path) -> None:
+    folder = make_run(outputs, Run(id="c0ffee", overrides=("lr=0.001", "seed=1", "hydra.run.dir=/x/y"), minutes_old=0))
+    assert next(line for line in printed(ls).splitlines() if "c0ffee" in line).split()[2:5] == [
+        "lr=0.001", "seed=1", "finished",
+    ]  # fmt: skip
+    knobs = {"lr": {"old": 0.001, "new": 0.0005}}
+    append(folder, "nudged", step=40, id="n1", knobs=knobs, who="ada@laptop", why="")
+    page = printed(ls)
+    assert next(line for line in page.splitlines() if "c0ffee" in line).split()[2:5] == [
+        "seed=1", "lr=0.0005*", "finished",
+    ]  # fmt: skip
+    assert page.splitlines()[-1] == "* as nudged while it trained"

@@ -16,6 +16,7 @@ from tests.verbs.steered import (
     bytes_of,
     child_of,
     events_of,
+    nudge_at,
     nudged,
     rows_of,
     sha_of,
@@ -47,7 +48,7 @@ def test_a_nudged_run_comes_out_identical(parent: Path) -> None:
     assert sha_of(again) == sha_of(parent)
     assert rows_of(again) == rows_of(parent)
     assert bytes_of(parent) == before
-    assert started_of(again)["replay_of"] == {"run": "parent", "path": str(parent.resolve())}
+    assert started_of(again)["replay_of"] == {"run": "parent", "path": str(parent.resolve()), "threads": 1}
     there, here = ([event for event in events_of(one) if event["event"] == "nudged"] for one in (parent, again))
     assert [event["id"] for event in here] == [event["id"] for event in there]
     assert {(event["who"], event["via"]) for event in here} == {("ada@bench", "replay")}
@@ -122,3 +123,23 @@ def test_a_run_that_has_saved_nothing_is_refused(parent: Path) -> None:
     (folder / "ledger.jsonl").write_text((folder / "ledger.jsonl").read_text().replace('"pid": ', '"pid": 9999'))
     text = refuse_in_one_line("replay", "fresh")
     assert "before its first checkpoint" in text
+
+
+def test_what_was_cancelled_does_not_happen_in_the_replay(parent: Path) -> None:
+    folder = begun("outputs/all/planned", "schedule=constant", "schedule.nudges=[{at: 0.5, lr: 1e-4}]")
+    nudge_at(folder, 5, lr=0.003)
+    ledger.append(folder, "cancelled", step=0, scheduled="planned-0", who="ada@bench", why="")
+    ledger.append(folder, "cancelled", step=0, scheduled="another", who="ada@bench", why="")
+    train(folder)
+    again = child_of("replay", "planned")
+    assert sha_of(again) == sha_of(folder)
+    (event,) = [event for event in events_of(again) if event["event"] == "cancelled"]
+    assert (event["scheduled"], event["who"], event["via"]) == ("planned-0", "ada@bench", "replay")
+    assert rows_of(folder)[-1]["lr"] == 0.003
+
+
+def test_a_planned_nudge_that_was_not_cancelled_comes_again(parent: Path) -> None:
+    """The negative control."""
+    folder = train(begun("outputs/all/planned", "schedule=constant", "schedule.nudges=[{at: 0.5, lr: 1e-4}]"))
+    assert rows_of(folder)[-1]["lr"] == 1e-4
+    assert sha_of(child_of("replay", "planned")) == sha_of(folder)

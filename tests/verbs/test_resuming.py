@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
+from hpo_cli.engine import train as engine_train
 from hpo_cli.engine.loop import TrainingLoop
-from hpo_cli.record.lease import Lease
+from hpo_cli.record.lease import Lease, read_lease
 from tests.command_line import call, refuse_in_one_line
 from tests.verbs.steered import begun, bytes_of, events_of, new_runs, nudge_at, rows_of, sha_of, stop_at, train
 from tests.verbs.trained import inside
@@ -306,7 +309,7 @@ def test_a_plan_that_was_edited_is_refused_with_both_ids() -> None:
     (STOPPED / "plan.yaml").write_text(yaml.safe_dump(plan))
     said = refuse_in_one_line("resume=stopped")
     assert events_of(STOPPED)[0]["plan_id"] in said
-    assert "hpo-run branch stopped" in said
+    assert "restore the one that was edited" in said
 
 
 def test_a_nudge_that_was_edited_is_refused_with_both_values() -> None:
@@ -326,6 +329,64 @@ def test_a_damaged_checkpoint_is_told_and_costs_no_bit() -> None:
     assert answer.code == 0, answer.err
     exactly(STOPPED)
     assert "step-00000013.pt" in told(STOPPED, "warned")[-1]["what"]
+    assert told(STOPPED, "warned")[-1]["what"] in answer.err
+    assert f"going on from step {told(STOPPED, 'resumed')[-1]['step']}" in answer.err
+
+
+def test_a_word_takes_force_where_a_damaged_checkpoint_leaves_the_run() -> None:
+    folder = begun("outputs/all/damaged", "checkpoint.every_steps=5")
+    stop_at(folder, 13)
+    train(folder)
+    path = folder / "checkpoints" / "step-00000013.pt"
+    path.write_bytes(path.read_bytes()[:-100])
+    answer = call(f"resume={folder}", "lr=0.004")
+    assert answer.code == 0, answer.err
+    (event,) = told(folder, "nudged")
+    assert (event["step"], told(folder, "resumed")[-1]["step"]) == (10, 10)
+    wanted = begun("outputs/all/wanted")
+    nudge_at(wanted, 10, lr=0.004)
+    assert sha_of(folder) == sha_of(train(wanted))
+
+
+def test_a_word_comes_after_the_nudges_that_the_last_checkpoint_has_not_seen() -> None:
+    folder = begun("outputs/all/damaged", "checkpoint.every_steps=5")
+    nudge_at(folder, 12, lr=0.002)
+    stop_at(folder, 13)
+    train(folder)
+    path = folder / "checkpoints" / "step-00000013.pt"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert call(f"resume={folder}", "lr*=2").code == 0
+    assert [(event["step"], event["knobs"]["lr"]["new"]) for event in told(folder, "nudged")] == [
+        (12, 0.002),
+        (12, 0.004),
+    ]
+
+
+def test_the_lease_beats_while_the_run_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+
+    def check(*_: object, **__: object) -> None:
+        wait_for(lambda: read_lease(STOPPED).fields.get("status") == "starting")  # type: ignore[union-attr]
+        seen.append([thread.name for thread in threading.enumerate()].count("heartbeat"))
+
+    monkeypatch.setattr(engine_train, "check_sizes", check)
+    at_step(monkeypatch, 20, lambda: seen.append([thread.name for thread in threading.enumerate()].count("heartbeat")))
+    assert call("resume=stopped").code == 0
+    assert seen == [1, 1]
+    exactly(STOPPED)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_finished_run_that_would_stay_so_is_told_to_be_made_longer() -> None:
+    said = refuse_in_one_line("resume=straight", "epochs=2")
+    assert said.endswith("raise it")
+    assert "RUN" not in said
 
 
 def test_resuming_twice_and_stopping_between_is_exact() -> None:

@@ -55,11 +55,11 @@ def test_a_page_tells_what_was_done_in_order(printed: Callable[..., str], told: 
     lines = [
         "step 40: lr 0.1 -> 0.03  (ada@laptop: too hot)",
         "step 60: tag good: checkpoints/kept-60.pt",
-        "step 80: schedule constant -> cosine, clip_norm off -> 1  [abandoned]",
+        "step 80: schedule constant -> cosine floor=0.1, clip_norm off -> 1  [abandoned]",
         "step 99: val/loss rises",
         "step 100: rolled back from step 100 to 60 (checkpoints/kept-60.pt), 20 batches skipped, lr*=0.9  (rule: train",
         "step 60: lr 0.03 -> 0.027",
-        "step 70: stop at epoch 5  (ada@laptop)",
+        "step 70: asked for: stop at epoch 5  (ada@laptop)  [waits]",
         "step 75: paused  (bob@node7: lunch)",
         "step 75: unpaused  (bob@node7)",
         "step 110: interrupted by SIGTERM",
@@ -70,11 +70,11 @@ def test_a_page_tells_what_was_done_in_order(printed: Callable[..., str], told: 
     places = [page.find(line) for line in lines]
     assert -1 not in places
     assert places == sorted(places)
-    assert "checkpoints/step-90.pt  step 90  [abandoned]" in page
+    assert "checkpoints" not in page.replace("checkpoints/", "")  # the files are not there
     assert "nudged to    lr=0.027\n" in page
     assert "comes from   branched from 3f9c12 (/runs/3f9c12) at step 30, the weights that fit" in page
     assert "eeeeee  stopped  good enough" in page
-    assert page.count("[abandoned]") == 2
+    assert page.count("[abandoned]") == 1
 
 
 def test_a_page_says_how_to_go_on_last(printed: Callable[..., str], told: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_nudge_is_sent_and_what_the_system_has_is_printed(live: LiveRun) -> No
         (["lr*=0.9"], {"lr": ["*=", 0.9]}), (["lr/=3", "epochs+=20"], {"lr": ["/=", 3], "epochs": ["+=", 20]}),
         (["epochs-=5"], {"epochs": ["-=", 5]}),
         (["optimizer.betas=[0.8,0.99]"], {"optimizer.betas": ["=", [0.8, 0.99]]}),
-        (["regularization.clip_norm=null", "model.dropout=0.2"], {"regularization.clip_norm": ["=", None],
+        (["regularization.clip_norm=2", "model.dropout=0.2"], {"regularization.clip_norm": ["=", 2],
         "model.dropout": ["=", 0.2]}),
         (["schedule.floor=0.1"], {"schedule.floor": ["=", 0.1]}), (["batch_size=128"], {"batch_size": ["=", 128]}),
     ],
@@ -207,7 +207,7 @@ def test_a_refusal_of_the_run_is_one_line_and_exit_code_1(verb: str, live: LiveR
 @pytest.mark.parametrize("verb", STEERING)
 @pytest.mark.parametrize(
     ("status", "meant"),
-    [("finished", "has finished and cannot be steered; `hpo-run branch"),
+    [("finished", "has finished and cannot be steered; `hpo-run "),
      ("failed", "has failed and cannot be steered; `hpo-run resume=last"),
      ("interrupted", "was interrupted and cannot be steered; `hpo-run resume=last"),
      ("running", "does not listen yet")],
@@ -231,8 +231,78 @@ def test_a_run_whose_process_is_gone_has_died(outputs: Path, folder: Path) -> No
     text = refuse_in_one_line("nudge", "last", "lr*=0.5", "epochs=30", code=1)
     assert text == (
         "last: has died (its process is gone) and cannot be steered; "
-        "`hpo-run resume=last lr=... epochs=30` goes on, `hpo-run branch last lr=... epochs=30` makes a child"
+        "`hpo-run resume=last 'lr*=0.5' epochs=30` goes on, `hpo-run branch last lr=... epochs=30` makes a child"
     )
+
+
+def test_an_end_tells_what_can_be_done_instead(outputs: Path) -> None:
+    run_folder(outputs, status="finished")
+    nudge = refuse("nudge", "last", "lr=0.5", code=1)
+    assert "`hpo-run resume=last lr=0.5 epochs+=10` goes on, `hpo-run branch last lr=0.5` makes a child" in nudge
+    assert "`hpo-run resume=last epochs+=5` goes on" in refuse("nudge", "last", "epochs+=5", code=1)
+    back = refuse("rollback", "last", "--to", "tag=good", code=1)
+    assert back.strip().endswith("cannot be steered; `hpo-run branch last --at tag=good` makes a child there")
+
+
+def test_what_is_so_already_is_said_and_not_sent(live: LiveRun) -> None:
+    answer = call("nudge", "last", "lr=1e-3", "optimizer.eps=1e-8")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out == "lr is 0.001 already; nothing was sent\noptimizer.eps is 1e-08 already; nothing was sent\n"
+    assert json.loads(call("nudge", "last", "lr*=1", "--json").out)["said"] == ["lr is 0.001 already"]
+    assert not live.seen
+    assert call("nudge", "last", "lr=1e-3", "batch_size=64").out == "lr is 0.001 already\nnudge done\n"
+    assert live.seen.pop().args == {"changes": {"batch_size": ["=", 64]}}
+    assert sent(live, "nudge", "last", "lr=1e-3", "--at", "step=2000").args["due"] == {"step": 2000}
+
+
+def test_a_wrong_value_is_told_beside_an_unknown_key(live: LiveRun) -> None:
+    lines = refuse("nudge", "last", "regularization.dropout=2", "zzz=1", "lr=-1").splitlines()
+    assert {line.partition(":")[0] for line in lines} == {"regularization.dropout=2", "zzz", "lr=-1"}
+
+
+def test_a_key_of_another_schedule_names_the_words_that_have_it(outputs: Path) -> None:
+    with LiveRun(run_folder(outputs, "schedule=constant")) as live:
+        text = refuse("nudge", "last", "schedule.floor=0.1")
+        assert "write schedule=cosine schedule.floor=0.1" in text
+        assert not live.seen
+
+
+def test_a_place_before_the_start_is_refused_here(live: LiveRun) -> None:
+    live.beat(step=500, steps_per_second=10.0)
+    assert "the run began at step 0" in refuse_in_one_line("rollback", "last", "--to", "-999999999")
+    assert not live.seen
+    assert sent(live, "rollback", "last", "--to", "-600").args["to"] == {"back": 600}  # it may be further by now
+    assert sent(live, "rollback", "last", "--to", "step=900").args["to"] == {"step": 900}
+
+
+def test_a_tag_that_is_taken_is_refused_here(folder: Path, live: LiveRun) -> None:
+    append(folder, "checkpointed", step=30, file="checkpoints/kept-30.pt", tag="good", line=["n1"], kept=True)
+    append(folder, "checkpointed", step=20, file="checkpoints/kept-20.pt", tag="fine", line=[], kept=True)
+    dead = refuse_in_one_line("checkpoint", "last", "--tag", "good")
+    assert dead == (
+        "--tag good: is taken (step 30, of a line that a rollback abandoned), and nothing saved is overwritten; "
+        "give another name, such as good-2"
+    )
+    assert "is taken (step 20), and" in refuse_in_one_line("checkpoint", "last", "--tag", "fine")
+    assert not live.seen
+
+
+def test_who_waits_for_a_run_that_goes_back_is_told_so(live: LiveRun) -> None:
+    live.answer = lambda _: None
+    live.beat(step=41000, catching_up=45000)
+    waiting = call("nudge", "last", "lr=1", "--timeout", "0.3").err.splitlines()[0]
+    assert waiting == (
+        "waiting for last to answer, which is going back to step 45000: at step 41000; Ctrl-C takes it back"
+    )
+
+
+def test_the_step_of_an_answer_is_that_of_the_ledger(folder: Path, live: LiveRun) -> None:
+    def answer(command: Command) -> dict[str, Any]:
+        append(folder, "nudged", step=39, id=command.id, knobs={"lr": {"old": 0.001, "new": 0.1}}, who="", why="")
+        return {"ok": True, "step": 40, "said": ["step 39: lr 0.001 -> 0.1"]}
+
+    live.answer = answer
+    assert json.loads(call("nudge", "last", "lr=0.1", "--json").out)["step"] == 39
 
 
 def test_a_run_that_does_not_answer(live: LiveRun) -> None:
@@ -271,6 +341,15 @@ def test_a_paused_run_is_said_to_be(live: LiveRun) -> None:
     assert "next step, it is paused; Ctrl-C" in call("nudge", "last", "lr=1", "--timeout", "0.3").err
 
 
+@pytest.fixture
+def _usual_ctrl_c() -> Iterator[None]:
+    """A run that an earlier test trained in this process has its own handler, and a background job has none."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_usual_ctrl_c")
 def test_ctrl_c_takes_the_command_back(live: LiveRun) -> None:
     live.answer = lambda _: None
     threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()

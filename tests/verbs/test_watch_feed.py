@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from hpo_cli.record.ledger import append
+from hpo_cli.record.reading import read_run
 from hpo_cli.verbs.watch_feed import Feed
 from tests.live_run import append_rows, held, make_live_run, row_at
 from tests.run_folders import Run, add_events, make_run, nudged
@@ -97,3 +99,59 @@ def test_a_hundred_thousand_rows_cost_little_to_follow(folder: Path) -> None:
         append_rows(folder, [row_at(step)])
         assert feed.view().step == step
     assert (time.process_time() - before) / 10 < 0.05
+
+
+def test_step_and_epoch_are_of_the_newest_that_is_known(folder: Path) -> None:
+    feed = Feed(folder)
+    with held(folder) as lease:
+        lease.beat(step=100, epoch=2)
+        append_rows(folder, [row_at(step) for step in range(1, 161)])
+        assert (feed.view().step, feed.view().epoch) == (160, 4)
+        lease.beat(step=200, epoch=5)
+        assert (feed.view().step, feed.view().epoch) == (200, 5)
+
+
+def test_a_lease_from_before_a_rollback_does_not_tell_the_step(folder: Path) -> None:
+    feed = Feed(folder)
+    with held(folder) as lease:
+        append_rows(folder, [row_at(step) for step in range(1, 161)])
+        lease.beat(step=165, epoch=4)
+        assert feed.view().step == 165
+        time.sleep(0.05)
+        append(folder, "rolled_back", step=165, id="r", to=80, line=[])
+        append_rows(folder, [{"event": "rolled_back", "step": 80, "from": 165, "since": None}, row_at(81)])
+        assert (feed.view().step, feed.view().epoch) == (81, 2)
+        time.sleep(0.05)
+        lease.beat(step=90, epoch=2, catching_up=120)
+        assert (feed.view().step, feed.view().why) == (90, "going back to step 120")
+        lease.beat(step=121, catching_up=None)
+        assert feed.view().why == ""
+
+
+def test_the_speed_is_the_mean_of_the_last_beats(folder: Path) -> None:
+    feed = Feed(folder)
+    with held(folder) as lease:
+        for speed in (100.0, 300.0, 200.0, 200.0):
+            lease.beat(steps_per_second=speed)
+            feed.view()
+            found = feed.view().steps_per_second  # the same beat counts once
+        assert found == pytest.approx(200.0)
+
+
+def test_what_waits_is_known(folder: Path) -> None:
+    feed = Feed(folder)
+    assert feed.view().waits == ()
+    append(folder, "scheduled", step=1, id="1-0000aaaa", due={"step": 50}, do="stop", changes={}, who="ada@lab")
+    assert [str(one) for one in feed.view().waits] == ["0000aaaa  at step 50: stop  (ada@lab)"]
+
+
+def test_both_readers_agree_on_how_a_run_is(folder: Path) -> None:
+    for _ in range(2):
+        assert Feed(folder).view().status == read_run(folder).status
+        with held(folder) as lease:
+            assert Feed(folder).view().status == read_run(folder).status == "running"
+            append(folder, "paused", step=3)
+            assert Feed(folder).view().status == read_run(folder).status == "paused"
+            lease.beat(status="running")
+            append(folder, "unpaused", step=3)
+        assert Feed(folder).view().status == read_run(folder).status == "died"

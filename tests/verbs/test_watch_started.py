@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from hpo_cli.errors import RunFailedError
+from tests.live_run import make_live_run
 from tests.terminal import LEFT, terminal
 
 CODE = """
 import sys
 from pathlib import Path
 from hpo_cli.verbs.watch_started import watch_started
-sys.exit(watch_started([sys.executable, "-c", *sys.argv[2:]], Path(sys.argv[1])))
+sys.exit(watch_started(sys.argv[2:], Path(sys.argv[1]), program=(sys.executable, "-c")))
 """
 TRAINS = """
 import sys
@@ -72,5 +74,31 @@ def test_a_child_that_ends_while_it_is_watched_gives_its_exit_code(tmp_path: Pat
 def test_without_a_terminal_the_command_simply_runs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     from hpo_cli.verbs.watch_started import watch_started
 
-    code = watch_started([sys.executable, "-c", "print('epoch 1'); raise SystemExit(3)"], tmp_path / "x")
+    words = ["print('epoch 1'); raise SystemExit(3)"]
+    code = watch_started(words, tmp_path / "x", program=(sys.executable, "-c"))
     assert (code, capfd.readouterr().out) == (3, "epoch 1\n")
+
+
+def test_words_are_those_of_the_command_itself(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from hpo_cli.verbs.watch_started import watch_started
+
+    assert watch_started(["--version"], tmp_path / "x") == 0
+    assert capfd.readouterr().out.startswith("hpo-run ")
+
+
+def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+    from hpo_cli.verbs.watch_started import watch_started
+
+    with pytest.raises(RunFailedError, match=r"^/no/program: the training could not be started"):
+        watch_started(["epochs=1"], tmp_path / "x", program=("/no/program",))
+
+
+def test_a_resume_that_is_refused_is_told_and_leaves_what_was_said_before(tmp_path: Path) -> None:
+    folder = make_live_run(tmp_path)
+    (folder / "console.log").write_text("earlier\n")
+    child = "import sys; print('lr=-1: must be above 0'); sys.exit(2)"
+    with terminal(command(folder, child)) as own:
+        assert own.end() == 2
+        assert "lr=-1: must be above 0" in own.raw
+        assert "earlier" not in own.raw
+    assert (folder / "console.log").read_text().startswith("earlier\n")
