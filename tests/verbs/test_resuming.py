@@ -229,7 +229,7 @@ def test_threads_can_be_others() -> None:
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("model.width=8", "a child can have another: hpo-run branch stopped model.width=8"),
+        ("model.width=8", "with the weights that fit: hpo-run branch stopped model.width=8 --partial"),
         ("seed=3", "a child can have another: hpo-run branch stopped seed=3"),
         ("data.subset=0.2", "hpo-run branch stopped data.subset=0.2"),
         ("lrr=0.1", "did you mean lr?"),
