@@ -20,7 +20,7 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What a file system without room, or a user beyond the quota, gets for a write."""
 
 WAIT_S = 5.0
-LAST_WORDS_S = 20.0
+LAST_WORDS_S = 3.0
 """How long a run that was asked to stop tries to write how it ended; schedulers kill after 30 s."""
 _LOOK_S = 0.2  # how often a waiting writer looks whether it is asked to stop
 

@@ -16,7 +16,7 @@ import torch
 
 from hpo_cli.engine import checkpoints
 from hpo_cli.engine.orders import LostError
-from hpo_cli.engine.patience import append
+from hpo_cli.engine.patience import NoRoomError, append, is_full
 from hpo_cli.engine.progress import Outcome
 from hpo_cli.engine.ranks import started_ranks
 from hpo_cli.engine.stop import StoppedError
@@ -68,14 +68,19 @@ def _run(training: Training, folder: Path, lease: Lease) -> Outcome:
         raise
     except (StoppedError, KeyboardInterrupt) as stop:
         name = str(stop) or "SIGINT"
-        with suppress(RunFailedError):  # on a full disk; the state that is saved tells enough
+        with suppress(NoRoomError):  # what was saved before tells enough
             _end(training, folder, "interrupted", signal=name)
         raise
     except Exception as error:
+        signum = training.signum
+        if signum and (isinstance(error, NoRoomError) or is_full(error)):  # asked to stop while it waited for room
+            with suppress(NoRoomError):
+                _end(training, folder, "interrupted", signal=str(StoppedError(signum)))
+            raise StoppedError(signum) from error
         failure = explained(error)
         with suppress(OSError):  # a full disk must not hide the reason
             write_text(folder / ERROR, "".join(traceback.format_exception(error)))
-        with suppress(OSError):
+        with suppress(OSError, NoRoomError):
             _end(training, folder, "failed", reason=str(failure))
         raise failure from error
 
@@ -147,8 +152,9 @@ def explained(error: Exception) -> UserError:
 def _end(training: Training, folder: Path, status: str, **fields: str) -> Outcome:
     outcome = training.outcome(status)
     seconds = round(outcome.seconds - training.seconds_before, 3)
-    append(folder, status, step=outcome.step, patience=training.patience, seconds=seconds, **fields)
-    training.patience.run(partial(write_json, folder / RESULT, _result(outcome, training.plan)), where=folder / RESULT)
+    patience = training.patience if status in ("finished", "stopped") else training.patience.last_words()
+    append(folder, status, step=outcome.step, patience=patience, seconds=seconds, **fields)
+    patience.run(partial(write_json, folder / RESULT, _result(outcome, training.plan)), where=folder / RESULT)
     return outcome
 
 

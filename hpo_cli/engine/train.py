@@ -132,7 +132,8 @@ class Training:
     def record_data(self, folder: Path) -> None:
         """Write the summary and the class counts to the ledger."""
         said = {"started_from": self.started_from} if self.started_from else {}
-        ledger.append(folder, "data", step=0, class_counts=self.splits.spec.class_counts, **self.summary, **said)
+        counts, device = self.splits.spec.class_counts, _device(self.plan.trainer.accelerator)
+        ledger.append(folder, "data", step=0, class_counts=counts, device=device, **self.summary, **said)
 
     def run(self, folder: Path, *, ranks: Ranks | None = None, is_lost: Callable[[], bool] = lambda: False) -> None:
         """Train to the end, writing to `folder`. ranks: this process's place when there are several.
@@ -173,6 +174,11 @@ class Training:
     def ended(self) -> dict[str, str] | None:
         """Who ended the run by a command, and why; None when nobody did."""
         return self._steering.decisions.ended if self._steering is not None else None
+
+    @property
+    def signum(self) -> int | None:
+        """Which signal asked for a stop, None so far."""
+        return self._stop.signum
 
     @property
     def catching_up(self) -> int | None:
@@ -321,6 +327,15 @@ def _deterministic(plan: RunPlan) -> bool | None:
         if plan.trainer.deterministic != torch.are_deterministic_algorithms_enabled()
         else None
     )
+
+
+def _device(accelerator: str) -> str:
+    """The kind of device that Lightning takes for an accelerator on this machine."""
+    if accelerator == "cpu":
+        return "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _cores() -> int:

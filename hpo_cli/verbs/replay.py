@@ -17,12 +17,13 @@ from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
 from hpo_cli.record.atomic import replace_file
 from hpo_cli.record.contents import count, mapping, words
-from hpo_cli.record.folder import HYDRA, METRICS, START
+from hpo_cli.record.folder import CHECKPOINTS, HYDRA, METRICS, START
 from hpo_cli.record.line import Line as Chain
 from hpo_cli.record.metrics import read_metrics
 from hpo_cli.record.reading import read_run
 from hpo_cli.record.runs import find_run
 from hpo_cli.record.start import Origin, start_run
+from hpo_cli.record.weights import numbered, order_of
 from hpo_cli.verbs.arguments import RUN_HELP, reading_parser
 from hpo_cli.verbs.children import Parent, put_off, read_parent, train_child
 from hpo_cli.verbs.trusting import add_allow
@@ -170,9 +171,12 @@ def _differences(original: Parent, folder: Path, step: int) -> Iterator[str]:
     from hpo_cli.engine import checkpoints
     from hpo_cli.engine.differences import differences
 
-    names = [place / "checkpoints" / checkpoints.last_name(step) for place in (original.folder, folder)]
-    if all(path.exists() for path in names):
-        found = differences(*(checkpoints.load(path) for path in names))
+    ends = [
+        [path for path in numbered(place / CHECKPOINTS, "step-") if order_of(path)[0] == step]
+        for place in (original.folder, folder)
+    ]
+    if all(ends):
+        found = differences(*(checkpoints.load(paths[-1]) for paths in ends))
         yield from (text for text in found if there or text.startswith(("model", "optimizer", "average")))
         if not there or found:
             return

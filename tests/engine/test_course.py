@@ -177,7 +177,7 @@ def test_an_edited_plan_is_refused_with_both_ids(killed: Path, whole: Ran) -> No
     said = str(caught.value)
     assert other.plan_id in said
     assert whole.plan.plan_id in said
-    assert "hpo-run branch killed" in said
+    assert "restore the one that was edited" in said
 
 
 def test_an_edited_nudge_is_refused_with_both_values(killed: Path, whole: Ran) -> None:
