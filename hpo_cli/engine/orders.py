@@ -6,7 +6,6 @@ all processes then carry out. Whoever sent a command is answered with what the l
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from hpo_cli.engine.checking import Checks, Surroundings
 from hpo_cli.engine.knobs import read_knobs
 from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.patience import append
-from hpo_cli.engine.standing import Standing, due_step
+from hpo_cli.engine.standing import Standing, due_step, has_passed, is_paused
 from hpo_cli.errors import RunFailedError, UserError
-from hpo_cli.record.ledger import Event, read_ledger
+from hpo_cli.record.ledger import Event
 from hpo_cli.record.line import Line
 from hpo_cli.steer.changes import value_of
 from hpo_cli.steer.commands import acknowledge
@@ -60,7 +59,7 @@ class Decisions:
         self._inbox, self._checks = Inbox(around.folder), Checks(around, standing)
         self._pending: list[_Pending] = []
         self._met: tuple[float, int] = (0.0, 0)
-        self.paused = _is_paused(around.folder)
+        self.paused = is_paused(around.folder)
         self.ended: dict[str, str] | None = None
         self._obeyed: Mapping[str, Callable[[Command, TrainingLoop], Iterator[Order]]] = {
             "nudge": self._nudge,
@@ -224,7 +223,7 @@ class Decisions:
         """Note what a command asks for a later step."""
         due, step, total = command.args["due"], loop.position.step, loop.horizon.total_steps
         at = due_step({"due": due}, loop)
-        if at > total or at < step or _has_passed(due, loop):
+        if at > total or at < step or has_passed(due, loop):
             ((kind, value),) = due.items()
             where = "lies behind the end" if at > total else "has passed"
             raise UserError(f"--at {kind}={value}: {where}, the run is at step {step} of {total}")
@@ -296,19 +295,6 @@ class Decisions:
 
     def _answer(self, command: Command, **fields: Any) -> None:
         acknowledge(self._around.folder, command.id, **fields)
-
-
-def _has_passed(due: Mapping[str, Any], loop: TrainingLoop) -> bool:
-    """Whether the end of this epoch lies behind."""
-    position = loop.position
-    return (due.get("epoch", math.inf), 0) < (position.epoch, position.sample)
-
-
-def _is_paused(folder: Path) -> bool:
-    """Whether the run was paused when its process ended: a pause survives a kill."""
-    kinds = [event["event"] for event in read_ledger(folder).events]
-    told = [kind for kind in kinds if kind in ("paused", "unpaused", "stopped", "finished", "failed")]
-    return told[-1:] == ["paused"]
 
 
 def _is_several(loop: TrainingLoop) -> bool:

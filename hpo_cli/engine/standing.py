@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hpo_cli.engine.course import Course
 from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.plan import RunPlan
 from hpo_cli.record.contents import mapping
-from hpo_cli.record.ledger import Event
+from hpo_cli.record.ledger import Event, read_ledger
 from hpo_cli.record.line import Line, force_step
 from hpo_cli.steer.changes import settled
 
@@ -90,6 +92,19 @@ def due_step(order: Event, loop: TrainingLoop) -> float:
     if epochs_left <= 0:
         return float(position.step)
     return float(position.step + loop.steps_to_epoch_end() + (epochs_left - 1) * horizon.steps_per_epoch)
+
+
+def has_passed(due: Mapping[str, Any], loop: TrainingLoop) -> bool:
+    """Whether the end of this epoch lies behind."""
+    position = loop.position
+    return (due.get("epoch", math.inf), 0) < (position.epoch, position.sample)
+
+
+def is_paused(folder: Path) -> bool:
+    """Whether the run was paused when its process ended: a pause survives a kill."""
+    kinds = [event["event"] for event in read_ledger(folder).events]
+    told = [kind for kind in kinds if kind in ("paused", "unpaused", "stopped", "finished", "failed")]
+    return told[-1:] == ["paused"]
 
 
 def _orders(line: Line, plan: RunPlan) -> dict[str, Event]:

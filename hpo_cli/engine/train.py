@@ -21,22 +21,21 @@ from hpo_cli.engine.checking import Check, Surroundings
 from hpo_cli.engine.checkpoints import weights_sha256
 from hpo_cli.engine.course import Course, chart, check_agreement, check_sizes, threads_of
 from hpo_cli.engine.knobs import planned_knobs
-from hpo_cli.engine.lightning import LightningEnvironment, MisconfigurationException, pl
-from hpo_cli.engine.loggers import check_logger, make_logger, mirror
+from hpo_cli.engine.loggers import check_logger, mirror
 from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.module import LightningRun, Stretches
 from hpo_cli.engine.orders import LostError
 from hpo_cli.engine.patience import Patience
 from hpo_cli.engine.preflight import check_change, check_fit, choose_threads
 from hpo_cli.engine.progress import Outcome, Position, Reporter
-from hpo_cli.engine.ranks import LocalRanks, Ranks
+from hpo_cli.engine.ranks import Ranks
 from hpo_cli.engine.recorder import FolderRecorder, NullRecorder
 from hpo_cli.engine.states import system_state
 from hpo_cli.engine.steering import FolderSteering
 from hpo_cli.engine.step import Stepper
 from hpo_cli.engine.stop import StopFlag
 from hpo_cli.engine.system import System
-from hpo_cli.errors import ConfigError
+from hpo_cli.engine.trainer import make_trainer
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
 from hpo_cli.record.folder import START
@@ -288,45 +287,6 @@ class Training:
     def _forward(self) -> torch.nn.Module:
         model = self.system.model
         return torch.compile(model) if self.plan.trainer.compile else model  # type: ignore[return-value]
-
-
-def make_trainer(plan: RunPlan, *, folder: Path, ranks: Ranks | None, after: int = 0) -> pl.Trainer:
-    """A Lightning Trainer that owns devices and precision and leaves loops, records and bars to us.
-
-    after: the step from which training goes on.
-    """
-    logger = None if ranks and ranks.rank else make_logger(plan, folder, after=after)
-    try:
-        return pl.Trainer(
-            accelerator=plan.trainer.accelerator,
-            devices=plan.trainer.devices,
-            strategy="ddp" if ranks else "auto",
-            precision=plan.trainer.precision,  # type: ignore[arg-type]
-            deterministic=_deterministic(plan),
-            plugins=[LocalRanks(ranks) if ranks else LightningEnvironment()],  # a scheduler's own is none of ours
-            max_epochs=1,
-            logger=logger or False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=folder,
-            use_distributed_sampler=False,
-        )
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
-        line = " ".join(str(error).split())
-        raise ConfigError("trainer.accelerator", plan.trainer.accelerator, rule=line, fix="try trainer=cpu") from error
-
-
-def _deterministic(plan: RunPlan) -> bool | None:
-    """None leaves torch's setting alone, which is right unless an earlier run of this process changed it.
-
-    Even switching it off imports torch's compiler, 1.5 s.
-    """
-    return (
-        plan.trainer.deterministic
-        if plan.trainer.deterministic != torch.are_deterministic_algorithms_enabled()
-        else None
-    )
 
 
 def _device(accelerator: str) -> str:
