@@ -60,6 +60,7 @@ class Screen:
         self._keyboard, self._out = keyboard, out
         self._old: list[Any] | None = None
         self._shown: list[Line] = []
+        self._forgotten = 0
         self._wakeup, self._alarm = os.pipe()
         for descriptor in (self._wakeup, self._alarm):
             os.set_blocking(descriptor, False)
@@ -73,7 +74,7 @@ class Screen:
         self._old = termios.tcgetattr(self._keyboard)
         tty.setcbreak(self._keyboard, termios.TCSANOW)
         self._write(_ENTER)
-        self._shown = []
+        self.forget()
 
     def leave(self) -> None:
         """Give it back; twice is harmless."""
@@ -97,7 +98,7 @@ class Screen:
 
     def draw(self, lines: Sequence[Line]) -> None:
         """Show a frame: only lines that changed are sent, all in one piece."""
-        wanted = [merged(one) for one in lines]
+        wanted, forgotten = [merged(one) for one in lines], self._forgotten
         changed = [(row, one) for row, one in enumerate(wanted) if row >= len(self._shown) or self._shown[row] != one]
         if len(self._shown) != len(wanted):  # another size: what was there may be anywhere
             changed = list(enumerate(wanted))
@@ -105,11 +106,12 @@ class Screen:
         parts = [f"\x1b[{row + 1};1H\x1b[2K{text}" for (row, _), text in zip(changed, texts, strict=True)]
         if parts:
             self._write("".join(parts))
-        self._shown = wanted
+        self._shown = wanted if forgotten == self._forgotten else []  # a signal may have come in between
 
     def forget(self) -> None:
         """Draw everything the next time: the terminal has changed."""
         self._shown = []
+        self._forgotten += 1
 
     def keys(self, wait_s: float) -> list[str]:
         """The keys pressed; waits for the first one at most so long, less when a signal comes. Raises EOFError."""

@@ -208,7 +208,7 @@ def test_steps_are_trained_again_with_as_many_threads_as_they_were(
     [
         ({"precision": "bf16-mixed"}, {}, "in bf16-mixed"),
         ({"compile": True}, {}, "of a compiled network"),
-        ({"accelerator": "gpu"}, {}, "on the device gpu"),
+        ({}, {"device": "cuda"}, "on the device cuda"),
         ({}, {"device": "cuda:0"}, "on the device cuda:0"),
         ({"devices": 2}, {}, "of several processes"),
     ],

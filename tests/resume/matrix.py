@@ -34,7 +34,7 @@ MATRIX = {
     "workers 2": (*DIGITS, "data.placement=workers", "data.num_workers=2"),
     "hidden state": TEXT,
     "early stopping": (*DIGITS, "epochs=40", "regularization.early_stopping=2", "lr=0.1"),
-    "by minutes": (*DIGITS, "checkpoint.every_minutes=0.0005", "checkpoint.every_steps=1000"),
+    "by minutes": (*DIGITS, "checkpoint.every_minutes=0.00003", "checkpoint.every_steps=1000"),
     "everything": (*DIGITS, *EVERYTHING),
 }
 """What each kind of memory needs, in words."""
