@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 Head = Literal["classes", "one", "targets", "several"]
 Task = Literal["classification", "regression", "several", "language"]
@@ -258,12 +258,12 @@ def make_plan(config: Mapping[str, Any], *, choices: Mapping[str, str]) -> RunPl
         nudges=tuple(map(_planned_nudge, config["schedule"].get("nudges", ()))),
         augment=component("augment"),
         logger=component("logger"),
-        regularization=_section(Regularization, config["regularization"]),
-        batch=_section(BatchPlan, config["batch"]),
-        finetune=_section(FineTuning, config["finetune"]),
-        trainer=_section(TrainerPlan, config["trainer"]),
-        checkpoint=_section(CheckpointPlan, config["checkpoint"]),
-        rescue=_section(RescuePlan, config.get("rescue", {})),
+        regularization=Regularization(**config["regularization"]),
+        batch=BatchPlan(**config["batch"]),
+        finetune=FineTuning(**config["finetune"]),
+        trainer=TrainerPlan(**config["trainer"]),
+        checkpoint=CheckpointPlan(**config["checkpoint"]),
+        rescue=RescuePlan(**config.get("rescue", {})),
         config=config,
         choices=dict(choices),
     )
@@ -282,13 +282,6 @@ def objective_of(config: Mapping[str, Any]) -> Objective:
 def direction(metric: str) -> Literal["min", "max"]:
     """Whether less or more of a metric is better: losses, errors and perplexity are better low."""
     return "min" if metric.endswith(("loss", "error", "mae", "mse", "rmse", "perplexity")) else "max"
-
-
-Section = TypeVar("Section")
-
-
-def _section(kind: type[Section], values: Mapping[str, Any]) -> Section:
-    return kind(**values)
 
 
 def _canonical(value: Any) -> Any:

@@ -27,6 +27,11 @@ class Shard:
     rank: int = 0
     world: int = 1
 
+    @property
+    def is_several(self) -> bool:
+        """Whether there are other processes."""
+        return self.world > 1
+
     def count(self, size: int) -> int:
         """How many rows of a batch of `size` are this process's."""
         return len(range(self.rank, size, self.world))

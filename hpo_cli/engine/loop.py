@@ -282,12 +282,6 @@ class TrainingLoop:
         self._batches = None
         self._settle()
 
-    def steps_to_epoch_end(self) -> int:
-        """Updates until the epoch at hand is over."""
-        settings = self.system.settings
-        batches = math.ceil((self.num_samples - self.position.sample) / settings.batch_size)
-        return math.ceil(batches / settings.accumulate)
-
     def skip(self, num_batches: int) -> None:
         """Jump over batches of the data; an epoch's end that is jumped over has no validation."""
         self._tally.collect()

@@ -86,7 +86,7 @@ class Decisions:
             time.sleep(POLL_SECONDS)
             yield {"do": "wait"}
             yield from self._poll(loop)
-        if _is_several(loop):
+        if loop.stepper.backend.shard.is_several:
             yield {"do": "go on", "steps": self._section(loop)}
 
     def rescue(self, loop: TrainingLoop, *, to: int, why: str, skip_batches: int, changes: Mapping[str, Any]) -> Event:
@@ -110,9 +110,9 @@ class Decisions:
         if around.is_lost():
             raise LostError(around.folder)
         self._answer_pending(loop)
-        if around.stop.signum and (self.paused or _is_several(loop)):
+        if around.stop.signum and (self.paused or loop.stepper.backend.shard.is_several):
             yield {"do": "signal", "signum": around.stop.signum}
-        if _is_several(loop) and loop.checkpoint_overdue:
+        if loop.stepper.backend.shard.is_several and loop.checkpoint_overdue:
             yield SAVE
         for order in self._standing.due_orders(loop):
             yield from self._fire(order, loop)
@@ -295,7 +295,3 @@ class Decisions:
 
     def _answer(self, command: Command, **fields: Any) -> None:
         acknowledge(self._around.folder, command.id, **fields)
-
-
-def _is_several(loop: TrainingLoop) -> bool:
-    return loop.stepper.backend.shard.world > 1

@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from hpo_cli.engine import checkpoints
 from hpo_cli.engine.rescue import Trouble
+from hpo_cli.record.folder import CHECKPOINTS
 
 if TYPE_CHECKING:
     from hpo_cli.engine.loop import TrainingLoop
@@ -36,6 +38,42 @@ class Recorder(Protocol):
         command: str | None = None,
     ) -> str:
         """Write a state from which training can go on. line: what steered the run so far, by id."""
+
+
+class NullRecorder:
+    """For processes that do not write: all but the first of several."""
+
+    def row(self, row: Mapping[str, Any]) -> None:
+        """See Recorder."""
+
+    def flush(self) -> None:
+        """See recorder.FolderRecorder."""
+
+    def improved(self, step: int, state: Mapping[str, Any], *, line: Sequence[str] = ()) -> None:
+        """See Recorder."""
+
+    def checkpoint(
+        self,
+        state: Mapping[str, Any],  # noqa: ARG002 - the protocol
+        *,
+        step: int,
+        epoch: int,  # noqa: ARG002
+        line: Sequence[str],  # noqa: ARG002
+        tag: str | None = None,  # noqa: ARG002
+        keep: Keep = "rolling",  # noqa: ARG002
+        command: str | None = None,  # noqa: ARG002
+    ) -> str:
+        """See Recorder."""
+        return f"{CHECKPOINTS}/{checkpoints.last_name(step)}"
+
+    def join(self) -> None:
+        """See recorder.FolderRecorder."""
+
+    def abandon(self, *, after: int, known_after: int | None = None, since: int | None = None) -> None:
+        """See recorder.FolderRecorder."""
+
+    def close(self) -> None:
+        """See recorder.FolderRecorder."""
 
 
 class Steering(Protocol):

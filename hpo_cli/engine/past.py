@@ -15,10 +15,9 @@ from hpo_cli.engine.checkpoints import State
 from hpo_cli.engine.course import Course
 from hpo_cli.engine.knobs import set_knobs
 from hpo_cli.engine.loop import TrainingLoop
-from hpo_cli.engine.partners import Unsteered
+from hpo_cli.engine.partners import NullRecorder, Unsteered
 from hpo_cli.engine.preflight import choose_threads
 from hpo_cli.engine.progress import SilentReporter
-from hpo_cli.engine.recorder import NullRecorder
 from hpo_cli.engine.step import Stepper
 from hpo_cli.engine.stop import StopFlag
 from hpo_cli.errors import UserError

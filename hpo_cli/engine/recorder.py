@@ -74,7 +74,7 @@ class FolderRecorder:
         self._best: dict[int, Save] = {}
         self._writing = Background()
 
-    def row(self, row: Row) -> None:
+    def row(self, row: Mapping[str, Any]) -> None:
         """See loop.Recorder."""
         self._writing.check()
         self._guard()
@@ -280,39 +280,3 @@ def _check_tag(tag: str, *, taken: Iterable[str]) -> None:
         raise UserError(f"tag={tag!r}: {rule}")
     if tag in taken:
         raise UserError(f"tag={tag}: a checkpoint of this run has it already; choose another one")
-
-
-class NullRecorder:
-    """For processes that do not write: all but the first of several."""
-
-    def row(self, row: Row) -> None:
-        """See loop.Recorder."""
-
-    def flush(self) -> None:
-        """See FolderRecorder."""
-
-    def improved(self, step: int, state: Mapping[str, Any], *, line: Sequence[str] = ()) -> None:
-        """See loop.Recorder."""
-
-    def checkpoint(
-        self,
-        state: Mapping[str, Any],  # noqa: ARG002 - the protocol
-        *,
-        step: int,
-        epoch: int,  # noqa: ARG002
-        line: Sequence[str],  # noqa: ARG002
-        tag: str | None = None,  # noqa: ARG002
-        keep: Keep = "rolling",  # noqa: ARG002
-        command: str | None = None,  # noqa: ARG002
-    ) -> str:
-        """See loop.Recorder."""
-        return f"{CHECKPOINTS}/{checkpoints.last_name(step)}"
-
-    def join(self) -> None:
-        """See FolderRecorder."""
-
-    def abandon(self, *, after: int, known_after: int | None = None, since: int | None = None) -> None:
-        """See FolderRecorder."""
-
-    def close(self) -> None:
-        """See FolderRecorder."""

@@ -91,7 +91,13 @@ def due_step(order: Event, loop: TrainingLoop) -> float:
     epochs_left = int(due["epoch"]) - position.epoch
     if epochs_left <= 0:
         return float(position.step)
-    return float(position.step + loop.steps_to_epoch_end() + (epochs_left - 1) * horizon.steps_per_epoch)
+    return float(position.step + _steps_to_epoch_end(loop) + (epochs_left - 1) * horizon.steps_per_epoch)
+
+
+def _steps_to_epoch_end(loop: TrainingLoop) -> int:
+    settings = loop.system.settings
+    batches = math.ceil((loop.num_samples - loop.position.sample) / settings.batch_size)
+    return math.ceil(batches / settings.accumulate)
 
 
 def has_passed(due: Mapping[str, Any], loop: TrainingLoop) -> bool:

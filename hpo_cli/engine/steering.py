@@ -153,7 +153,7 @@ class FolderSteering:
 
     def _plan_next(self, loop: TrainingLoop) -> None:
         """When the loop must ask again."""
-        step, several = loop.position.step, loop.stepper.backend.shard.world > 1
+        step, several = loop.position.step, loop.stepper.backend.shard.is_several
         dues = self._standing.next_steps(loop)
         if several:  # all processes must come to the same answer; the first alone knows who waits for one
             dues.append(max(self._meeting, step + 1))

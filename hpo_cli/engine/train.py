@@ -25,17 +25,18 @@ from hpo_cli.engine.loggers import check_logger, mirror
 from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.module import LightningRun, Stretches
 from hpo_cli.engine.orders import LostError
+from hpo_cli.engine.partners import NullRecorder
 from hpo_cli.engine.patience import Patience
 from hpo_cli.engine.preflight import check_change, check_fit, choose_threads
 from hpo_cli.engine.progress import Outcome, Position, Reporter
 from hpo_cli.engine.ranks import Ranks
-from hpo_cli.engine.recorder import FolderRecorder, NullRecorder
+from hpo_cli.engine.recorder import FolderRecorder
 from hpo_cli.engine.states import system_state
 from hpo_cli.engine.steering import FolderSteering
 from hpo_cli.engine.step import Stepper
 from hpo_cli.engine.stop import StopFlag
 from hpo_cli.engine.system import System
-from hpo_cli.engine.trainer import make_trainer
+from hpo_cli.engine.trainer import device_of, make_trainer
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
 from hpo_cli.record.folder import START
@@ -131,7 +132,7 @@ class Training:
     def record_data(self, folder: Path) -> None:
         """Write the summary and the class counts to the ledger."""
         said = {"started_from": self.started_from} if self.started_from else {}
-        counts, device = self.splits.spec.class_counts, _device(self.plan.trainer.accelerator)
+        counts, device = self.splits.spec.class_counts, device_of(self.plan.trainer.accelerator)
         ledger.append(folder, "data", step=0, class_counts=counts, device=device, **self.summary, **said)
 
     def run(self, folder: Path, *, ranks: Ranks | None = None, is_lost: Callable[[], bool] = lambda: False) -> None:
@@ -287,15 +288,6 @@ class Training:
     def _forward(self) -> torch.nn.Module:
         model = self.system.model
         return torch.compile(model) if self.plan.trainer.compile else model  # type: ignore[return-value]
-
-
-def _device(accelerator: str) -> str:
-    """The kind of device that Lightning takes for an accelerator on this machine."""
-    if accelerator == "cpu":
-        return "cpu"
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _cores() -> int:

@@ -50,3 +50,12 @@ def _deterministic(plan: RunPlan) -> bool | None:
         if plan.trainer.deterministic != torch.are_deterministic_algorithms_enabled()
         else None
     )
+
+
+def device_of(accelerator: str) -> str:
+    """The kind of device that Lightning takes for an accelerator on this machine."""
+    if accelerator == "cpu":
+        return "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -18,7 +18,8 @@ from hpo_cli.engine.assembly import build_system
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.evaluation import judge
 from hpo_cli.engine.loggers import Mirror
-from hpo_cli.engine.recorder import FolderRecorder, NullRecorder
+from hpo_cli.engine.partners import NullRecorder
+from hpo_cli.engine.recorder import FolderRecorder
 from hpo_cli.errors import RunFailedError, UserError
 from hpo_cli.record import ledger
 from hpo_cli.record.metrics import read_metrics

@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 
 from tests.run_folders import Run, make_run
+from tests.verbs.steered import nudged
+from tests.verbs.trained import inside
 
 SGD = ("optimizer=sgd", "optimizer.momentum=0.9", "lr=0.05")
 
@@ -45,3 +48,20 @@ def answered(printed: Callable[..., str]) -> Callable[..., Any]:
         return json.loads(printed(verb, *words, "--json"), parse_constant=pytest.fail)
 
     return call
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nudged after step 10, which is in the second of four epochs, and again after step 20."""
+    place = tmp_path_factory.mktemp("trained")
+    with inside(place):
+        nudged()
+    return place
+
+
+@pytest.fixture
+def parent(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the run that `trained` left, for one test alone."""
+    shutil.copytree(trained / "outputs", tmp_path / "outputs")
+    monkeypatch.chdir(tmp_path)
+    return Path("outputs/all/parent")

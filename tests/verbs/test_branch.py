@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,30 +18,12 @@ from tests.verbs.steered import (
     child_of,
     events_of,
     new_runs,
-    nudged,
     rows_of,
     sha_of,
     started_of,
     stop_at,
     train,
 )
-from tests.verbs.trained import inside
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Nudged after step 10, which is in the second of four epochs, and again after step 20."""
-    place = tmp_path_factory.mktemp("trained")
-    with inside(place):
-        nudged()
-    return place
-
-
-@pytest.fixture
-def parent(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copytree(trained / "outputs", tmp_path / "outputs")
-    monkeypatch.chdir(tmp_path)
-    return Path("outputs/all/parent")
 
 
 def plan_of(folder: Path) -> dict[str, object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with inside(place):
         nudged("optimizer=momentum", "schedule=linear", "regularization.weight_decay=1e-3")
     return place
-
-
-@pytest.fixture
-def parent(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copytree(trained / "outputs", tmp_path / "outputs")
-    monkeypatch.chdir(tmp_path)
-    return Path("outputs/all/parent")
 
 
 def export(*words: str) -> dict[str, Any]:

@@ -17,29 +17,12 @@ from tests.verbs.steered import (
     child_of,
     events_of,
     nudge_at,
-    nudged,
     rows_of,
     sha_of,
     started_of,
     stop_at,
     train,
 )
-from tests.verbs.trained import inside
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("trained")
-    with inside(place):
-        nudged()
-    return place
-
-
-@pytest.fixture
-def parent(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copytree(trained / "outputs", tmp_path / "outputs")
-    monkeypatch.chdir(tmp_path)
-    return Path("outputs/all/parent")
 
 
 def test_a_nudged_run_comes_out_identical(parent: Path) -> None:

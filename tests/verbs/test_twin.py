@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,29 +17,12 @@ from tests.verbs.steered import (
     bytes_of,
     events_of,
     new_runs,
-    nudged,
     rows_of,
     sha_of,
     started_of,
     stop_at,
     train,
 )
-from tests.verbs.trained import inside
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("trained")
-    with inside(place):
-        nudged()
-    return place
-
-
-@pytest.fixture
-def parent(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copytree(trained / "outputs", tmp_path / "outputs")
-    monkeypatch.chdir(tmp_path)
-    return Path("outputs/all/parent")
 
 
 def twins_of(*words: str) -> tuple[dict[str, Any], Path, Path]:
