@@ -1,0 +1,1 @@
+"""Ways to share training time among trials: one file each."""

@@ -1,0 +1,1 @@
+"""Ways to propose the next setting: one file each."""
