@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import yaml
 from hydra import __version__ as hydra_version
@@ -124,7 +124,52 @@ def _value_problems(words: Sequence[str], config_dir: Path | None, config_name: 
     return ()
 
 
+@dataclass(frozen=True)
+class Template:
+    """A composed config before its twins agree, with its interpolations and without them.
+
+    given: the keys that the words set.   hydra: what Hydra says about itself.
+    """
+
+    raw: dict[str, Any]
+    resolved: dict[str, Any]
+    hydra: dict[str, Any]
+    choices: dict[str, str]
+    given: frozenset[str]
+
+
+def template(words: Sequence[str], *, config_dir: Path | None = None, config_name: str = "config") -> Template:
+    """The config that `words` name, for a Composer to set values in. Raises ConfigError as `compose` does."""
+    try:
+        raw, hydra, choices, given, _ = _parts(_composed(words, config_dir, config_name), tuple(words))
+        resolved = OmegaConf.to_container(raw, resolve=True)
+    except (ConfigError, *_HYDRA_ERRORS):
+        compose(words, config_dir=config_dir, config_name=config_name)  # says what is wrong
+        raise
+    plain = [OmegaConf.to_container(part, resolve=False) for part in (raw, hydra)]
+    raw_job, of_hydra = cast("list[dict[str, Any]]", plain)
+    return Template(raw_job, cast("dict[str, Any]", resolved), of_hydra, choices, frozenset(given))
+
+
 def _composition(composed: DictConfig, words: tuple[str, ...]) -> Composition:
+    raw, hydra, choices, given, run_dir = _parts(composed, words)
+    job_yaml = OmegaConf.to_yaml(raw)
+    job = cast("dict[str, Any]", OmegaConf.to_container(raw, resolve=True))
+    agree_on_twins(job, given)
+    return Composition(job, choices, words, job_yaml, OmegaConf.to_yaml(hydra), run_dir)
+
+
+class _Parts(NamedTuple):
+    """A composed config, taken apart. run_dir: what `hydra.run.dir` asks for."""
+
+    raw: DictConfig
+    hydra: DictConfig
+    choices: dict[str, str]
+    given: set[str]
+    run_dir: str | None
+
+
+def _parts(composed: DictConfig, words: tuple[str, ...]) -> _Parts:
     overrides = [OverridesParser.create().parse_override(word) for word in words]
     if problems := [problem for override in overrides if (problem := refused(override))]:
         raise ConfigError.of(problems)
@@ -140,17 +185,14 @@ def _composition(composed: DictConfig, words: tuple[str, ...]) -> Composition:
                 section.pop(key, None)
         if composed.get("name", "") is None:
             composed.name = choices["data"]
-    job_yaml = OmegaConf.to_yaml(composed)
-    job = cast("dict[str, Any]", OmegaConf.to_container(composed, resolve=True))
-    _agree_on_twins(job, given)
-    return Composition(job, choices, words, job_yaml, OmegaConf.to_yaml(hydra_config), run_dir)
+    return _Parts(composed, hydra_config, choices, given, run_dir)
 
 
 def _name(choice: str | Sequence[str]) -> str:
     return choice if isinstance(choice, str) else ",".join(choice)
 
 
-def _agree_on_twins(job: dict[str, Any], given: set[str]) -> None:
+def agree_on_twins(job: dict[str, Any], given: Set[str]) -> None:
     """Carry a quantity that was set under one of its two names to the other; both at once are refused."""
     for copy, origin in TWINS.items():
         if {copy, origin} <= given:

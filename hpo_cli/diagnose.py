@@ -29,11 +29,11 @@ class Diagnosis:
 
 def diagnose(words: Sequence[str], *, config_dir: Path | None) -> Diagnosis:
     """Everything that is wrong with the words one by one, where Hydra would stop at the first."""
-    parsed = {word: _parsed(word) for word in words}
-    overrides = {word: found for word, found in parsed.items() if isinstance(found, Override)}
+    read = {word: _of_one_run(parsed(word)) for word in words}
+    overrides = {word: found for word, found in read.items() if isinstance(found, Override)}
     groups = list_groups(config_dir=config_dir)
-    choices = _default_choices()
-    found: dict[str, Problem | None] = {word: found for word, found in parsed.items() if isinstance(found, Problem)}
+    choices = default_choices()
+    found: dict[str, Problem | None] = {word: found for word, found in read.items() if isinstance(found, Problem)}
     for word, override in overrides.items():
         if override.key_or_group in groups:
             found[word] = _group_problem(override, config_dir)
@@ -47,7 +47,23 @@ def diagnose(words: Sequence[str], *, config_dir: Path | None) -> Diagnosis:
     return Diagnosis(problems, tuple(word for word in words if found[word] is None))
 
 
-def _parsed(word: str) -> Override | Problem:
+def listed_options(group: str, listed: Mapping[str, Sequence[str]], *, config_dir: Path | None) -> tuple[str, ...]:
+    """The options that a group may have when the words list none for it: its default, and what listed options bring.
+
+    listed: group -> the options that the words list for it.   Data brings its loss, an experiment what it likes.
+    """
+    default = default_choices().get(group)
+    brought = []
+    for other, names in listed.items():
+        options = list_options(other, config_dir=config_dir)
+        found = (options[name].choices.get(group) for name in names if name in options)
+        brought += [name for name in found if name is not None]
+    known = list_options(group, config_dir=config_dir)
+    return tuple(name for name in dict.fromkeys([default, *brought]) if name in known)
+
+
+def parsed(word: str) -> Override | Problem:
+    """A word by Hydra's grammar, or what is wrong with it."""
     try:
         override: Override = OverridesParser.create().parse_override(word)
     except (HydraException, ValueError, RecursionError) as error:
@@ -58,10 +74,24 @@ def _parsed(word: str) -> Override | Problem:
         if word.startswith("schedule.nudges="):
             return Problem(word, f"is no override ({text}); {_OF_NUDGES.rule}", _OF_NUDGES.fix)
         return Problem(word, f"is no override ({text})", fix)
-    if override.is_sweep_override():
-        fix = "give one value, or a list as [a,b]"
-        return Problem(word, "several values make a sweep, and a run takes one", fix)
     return override
+
+
+def _of_one_run(override: Override | Problem) -> Override | Problem:
+    """The override, or what is wrong with it where one run is asked for and no sweep."""
+    if isinstance(override, Problem):
+        return override
+    if is_of_sweep(override):
+        return Problem(str(override.input_line), "is a word of a sweep, and this is one run", "add -m")
+    if override.is_sweep_override():
+        fix = "give one value, or a list as [a,b]; add -m for a sweep"
+        return Problem(str(override.input_line), "several values make a sweep, and a run takes one", fix)
+    return override
+
+
+def is_of_sweep(override: Override) -> bool:
+    """Whether an override tells how to sweep (`sweep=tpe`, `sweep.trials=50`) and says nothing about a run."""
+    return str(override.key_or_group).split(".")[0] == "sweep"
 
 
 def _group_problem(override: Override, config_dir: Path | None) -> Problem | None:
@@ -116,7 +146,8 @@ def _hydra_problem(override: Override) -> Problem | None:
     return None
 
 
-def _default_choices() -> dict[str, str]:
+def default_choices() -> dict[str, str]:
+    """The option that each group starts with, of the groups that have one."""
     with (conf_folder() / "config.yaml").open(encoding="utf-8") as stream:
         entries = OmegaConf.to_container(OmegaConf.load(stream))["defaults"]  # type: ignore[index, call-overload]
     return {k: v for entry in entries if isinstance(entry, dict) for k, v in entry.items() if v is not None}

@@ -23,6 +23,8 @@ GROUPS = (
     "model", "init", "loss", "optimizer", "schedule", "regularization", "batch", "augment", "trainer", "logger", "data",
     "experiment",
 )  # fmt: skip
+SWEEP = "sweep"
+"""The folder of the ways to sweep: chosen as an option of a group is, and no part of any run."""
 COMPONENT_GROUPS = ("model", "init", "loss", "optimizer", "schedule", "augment", "logger", "data")
 """Groups whose options name a `_target_` that is built with the option's keys."""
 
@@ -68,12 +70,19 @@ def list_options(group: str, *, config_dir: Path | None = None) -> dict[str, Opt
     return found
 
 
+def find_option(group: str, name: str, *, config_dir: Path | None = None) -> Option | None:
+    """One option of `group`, None where there is none of that name."""
+    folders = (config_dir, conf_folder()) if config_dir else (conf_folder(),)
+    path = next((place for folder in folders if (place := folder / group / f"{name}.yaml").is_file()), None)
+    return None if path is None else _read(path, group=group, folders=folders)
+
+
 def list_groups(*, config_dir: Path | None = None) -> tuple[str, ...]:
     """Our groups in the order of a config, then those that only the user's folder has."""
     if config_dir is None:
         return GROUPS
     own = sorted(path.name for path in config_dir.iterdir() if path.is_dir() and any(path.glob("*.yaml")))
-    return GROUPS + tuple(name for name in own if name not in GROUPS and name != "hydra")
+    return GROUPS + tuple(name for name in own if name not in (*GROUPS, SWEEP, "hydra"))
 
 
 @cache

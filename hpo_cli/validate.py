@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
 from hpo_cli import rules
 from hpo_cli.errors import ConfigError, Problem, did_you_mean, shown
-from hpo_cli.options import COMPONENT_GROUPS, Option, list_options, main_config
+from hpo_cli.options import COMPONENT_GROUPS, Option, find_option, list_options, main_config
 from hpo_cli.plan import (
     HEADS,
     OBJECTIVES,
@@ -73,30 +74,36 @@ class Known:
         own = self.chosen[group].rules.get(key) if group in self.chosen else None
         rule: rules.Rule = own or self.main.rules.get(f"{group}.{key}") or {}
         if not rule and group in PLAIN and group in self.chosen:
-            rule = list_options(group)["default"].rules.get(key, {})
+            rule = _default_option(group).rules.get(key, {})
         return rule
 
 
 def known_for(choices: Mapping[str, str], *, config_dir: Path | None = None) -> Known:
     """The main config and the option files that `choices` names."""
-    found = {}
-    for group, name in choices.items():
-        options = list_options(group, config_dir=config_dir)
-        if name in options:
-            found[group] = options[name]
-    return Known(main_config(), found)
+    found = {group: find_option(group, name, config_dir=config_dir) for group, name in choices.items()}
+    return Known(main_config(), {group: option for group, option in found.items() if option is not None})
+
+
+@cache
+def _default_option(group: str) -> Option:
+    return list_options(group)["default"]
 
 
 def plan_from_config(
-    config: Mapping[str, Any], *, choices: Mapping[str, str], config_dir: Path | None = None
+    config: Mapping[str, Any],
+    *,
+    choices: Mapping[str, str],
+    config_dir: Path | None = None,
+    known: Known | None = None,
 ) -> RunPlan:
     """The RunPlan of a composed config.
 
-    config: resolved, plain types, `???` where a value is missing. Raises ConfigError naming every problem.
+    config: resolved, plain types, `???` where a value is missing.   known: `known_for(choices)`, for those who check
+    many configs of the same choices. Raises ConfigError naming every problem.
     """
-    clean, problems = _checked(config, choices, config_dir)
+    clean, problems = _checked(config, choices, known or known_for(choices, config_dir=config_dir))
     if not problems and clean["schedule"]["nudges"]:
-        problems = nudge_problems(clean, choices, check=lambda setting: _checked(*setting, config_dir)[1])
+        problems = nudge_problems(clean, choices, check=lambda setting: _rechecked(*setting, config_dir))
         clean["schedule"]["nudges"] = whole_schedules(clean["schedule"]["nudges"])
     if problems:
         raise ConfigError.of(problems)
@@ -104,10 +111,14 @@ def plan_from_config(
 
 
 def _checked(
-    config: Mapping[str, Any], choices: Mapping[str, str], config_dir: Path | None
+    config: Mapping[str, Any], choices: Mapping[str, str], known: Known
 ) -> tuple[dict[str, Any], list[Problem]]:
-    clean, problems = _checked_config(config, known_for(choices, config_dir=config_dir))
+    clean, problems = _checked_config(config, known)
     return clean, problems or _cross_field_problems(clean, choices)
+
+
+def _rechecked(config: Mapping[str, Any], choices: Mapping[str, str], config_dir: Path | None) -> list[Problem]:
+    return _checked(config, choices, known_for(choices, config_dir=config_dir))[1]
 
 
 def _checked_config(config: Mapping[str, Any], known: Known) -> tuple[dict[str, Any], list[Problem]]:
@@ -235,7 +246,7 @@ def _start_problems(config: Mapping[str, Any], choices: Mapping[str, str]) -> It
     if config["finetune"]["weights"] is not None and init in LEARNT_INITS:
         yield Problem("init", "looks at data for weights that finetune.weights then replaces", "set init=default", init)
     batch = config["batch"]
-    default = list_options("batch")["default"].defaults["base_size"]
+    default = _default_option("batch").defaults["base_size"]
     if batch["scale_lr"] == "none" and batch["base_size"] != default:
         fix = "set batch.scale_lr=linear or sqrt"
         yield Problem("batch.base_size", "has no effect with batch.scale_lr=none", fix, batch["base_size"])

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hpo_cli.errors import shown
-from hpo_cli.options import GROUPS, Option, list_options, main_config
+from hpo_cli.options import GROUPS, SWEEP, Option, list_options, main_config
 from hpo_cli.steer.hot import HOT, twins_of
 
 PAGE = Path(__file__).parent.parent / "docs" / "catalogue.md"
@@ -34,7 +34,7 @@ has those that its optimizer, loss, network and augmentation have. Every other k
 
 def page() -> str:
     options = (line for group in GROUPS for line in section(group))
-    return "\n".join([HEAD, *options, *words("finetune", "checkpoint", "rescue"), *hot_knobs()])
+    return "\n".join([HEAD, *options, *words("finetune", "checkpoint", "rescue"), *sweeps(), *hot_knobs()])
 
 
 def section(group: str) -> Iterator[str]:
@@ -59,6 +59,21 @@ def words(*sections: str) -> Iterator[str]:
         for key, value in main_config().defaults[name].items():
             yield f"| `{name}.{key}` | `{shown(value)}` | {main_config().comments.get(f'{name}.{key}', '')} |"
         yield ""
+
+
+def sweeps() -> Iterator[str]:
+    """The ways to sweep, with what each sets otherwise than the default, and the keys that all of them have."""
+    default, *others = sorted(list_options(SWEEP).values(), key=lambda option: option.name != "default")
+    yield "## sweep\n\n`hpo-run -m sweep=tpe`: how many settings are tried. Ranges and lists: `hpo-run/grammar` in the words.\n"
+    yield "| option | what it is | sets |\n| --- | --- | --- |"
+    for option in (default, *others):
+        own = {key: value for key, value in option.defaults.items() if value != default.defaults.get(key)}
+        yield f"| `{option.name}` | {option.description} | {keys(own)} |"
+    yield "\n| key | default | what it is |\n| --- | --- | --- |"
+    for key in default.keys:
+        about = default.comments.get(key, "").replace("|", "\\|")
+        yield f"| `{SWEEP}.{key}` | `{shown(default.defaults[key])}` | {about} |"
+    yield ""
 
 
 def hot_knobs() -> Iterator[str]:

@@ -13,6 +13,7 @@ from hpo_cli.console.plot import Flag
 from hpo_cli.console.tables import one_line, shorten
 from hpo_cli.record.contents import count, mapping, text
 from hpo_cli.record.line import force_step, living_line
+from hpo_cli.steer.story import taken_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -146,6 +147,8 @@ def _said(letter: str, event: Event) -> str:
         return one_line(", ".join(changes(event["knobs"])) + _reason(event))
     if letter == "r":
         skipped = count(event.get("skip_batches"))
+        if event.get("adopted"):
+            return one_line(f"the state of {taken_from(event)}{_reason(event)}")
         over = f", {skipped} batches skipped" if skipped else ""
         return one_line(f"back from step {event.get('step')}{over}{_reason(event)}")
     if letter == "t":

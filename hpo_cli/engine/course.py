@@ -19,7 +19,7 @@ from hpo_cli.plan import RunPlan, plan_from_dict
 from hpo_cli.record import ledger
 from hpo_cli.record.contents import count, mapping
 from hpo_cli.record.ledger import Event
-from hpo_cli.record.line import Line, living_line
+from hpo_cli.record.line import Line, is_adoption, living_line
 
 MACHINE = (
     *("trainer.accelerator", "trainer.threads", "data.placement", "data.num_workers"),
@@ -65,9 +65,18 @@ def chart(folder: Path, *, warn: Callable[[str], None]) -> Course:
     parent = mapping(mapping(ledger.fold(events).started).get("parent")) or None
     found = checkpoints.newest_loadable(folder, line, warn=warn)
     if found is None:
-        return Course(line, parent=parent)
+        return reachable(Course(line, parent=parent), place=folder)
     event, state = found
     return Course(line, file=event["file"], state=state, applied=len(state["line"]), parent=parent)
+
+
+def reachable(course: Course, *, place: Path) -> Course:
+    """The course itself. Raises UserError where it would have to take over another run's state, which is not here."""
+    for event in filter(is_adoption, course.script):
+        source = event["adopted"].get("run")
+        rule = f"took over the state of {source} at step {event['to']}, and no checkpoint since then can be read"
+        raise UserError(f"{place}: {rule}; restore one, or branch: hpo-run branch {source}")
+    return course
 
 
 def with_machine(plan: RunPlan, events: Iterable[Event]) -> RunPlan:

@@ -12,7 +12,7 @@ from hpo_cli.engine.assembly import build_system, load_splits, resumable_system
 from hpo_cli.engine.backend import Backend
 from hpo_cli.engine.batches import dtype_of, order_of, source, tensors
 from hpo_cli.engine.checkpoints import State
-from hpo_cli.engine.course import Course
+from hpo_cli.engine.course import Course, reachable
 from hpo_cli.engine.knobs import set_knobs
 from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.engine.partners import NullRecorder, Unsteered
@@ -84,7 +84,7 @@ def _course(folder: Path, goal: Goal) -> Course:
         if state is not None:
             file = f"{CHECKPOINTS}/{checkpoints.name_of(event)}"
             return Course(line, file=file, state=state, applied=len(state["line"]), parent=parent)
-    return Course(line, parent=parent)
+    return reachable(Course(line, parent=parent), place=folder)
 
 
 def _read(folder: Path, event: Event) -> State | None:

@@ -130,11 +130,21 @@ def _recorder_of_loss(training: Training, folder: Path) -> Callable[[str], None]
     return record
 
 
+_MEMORY_WORDS = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "Cannot allocate memory")
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Whether there was too little memory, of whatever device."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError | OSError) and any(word in str(error) for word in _MEMORY_WORDS)
+
+
 def explained(error: Exception) -> UserError:
     """The error in a user's words."""
     if isinstance(error, UserError):
         return error
-    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+    if is_memory_error(error):
         return RunFailedError(
             "out of memory: lower batch_size (batch.accumulate keeps the effective size) or the model"
         )

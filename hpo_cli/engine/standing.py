@@ -13,7 +13,7 @@ from hpo_cli.engine.loop import TrainingLoop
 from hpo_cli.plan import RunPlan
 from hpo_cli.record.contents import mapping
 from hpo_cli.record.ledger import Event, read_ledger
-from hpo_cli.record.line import Line, force_step
+from hpo_cli.record.line import Line, force_step, is_adoption
 from hpo_cli.steer.changes import settled
 
 
@@ -55,9 +55,12 @@ class Standing:
 
     @property
     def floor_step(self) -> int:
-        """How far back a rule may go: not behind batches that were jumped over, which it would meet again."""
-        skips: list[int] = [event["to"] for event in self.applied if event.get("skip_batches")]
-        return max([self.course.start_step, *skips])
+        """How far back a rule may go: not behind batches that were jumped over, which it would meet again.
+
+        Nor behind a state that was taken over from another run.
+        """
+        floors = [force_step(event) for event in self.applied if event.get("skip_batches") or is_adoption(event)]
+        return max([self.course.start_step, *floors])
 
     @property
     def catching_up(self) -> int | None:

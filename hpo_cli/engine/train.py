@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -37,10 +37,17 @@ from hpo_cli.engine.step import Stepper
 from hpo_cli.engine.stop import StopFlag
 from hpo_cli.engine.system import System
 from hpo_cli.engine.trainer import device_of, make_trainer
-from hpo_cli.plan import RunPlan
+from hpo_cli.plan import DataPlan, RunPlan
 from hpo_cli.record import ledger
 from hpo_cli.record.folder import START
 from hpo_cli.record.line import Line, living_line
+
+
+class LoadSplits(Protocol):
+    """Gives the data of a plan."""
+
+    def __call__(self, data: DataPlan, *, allow: tuple[str, ...]) -> Splits:
+        """See assembly.load_splits. Nobody changes the arrays."""
 
 
 class Training:
@@ -54,18 +61,22 @@ class Training:
         stop: StopFlag,
         check: Check | None = None,
         folder: Path | None = None,
+        cores: int | None = None,
+        load: LoadSplits = load_splits,
     ) -> None:
         """Load the data and build the system. Raises ConfigError when plan and data do not go together.
 
         check: tells whether a config that somebody wants to change this run to is one (validate.plan_from_config).
         folder: that of the run, when there is one already: training goes on from its newest state.
+        cores: this run's share of the machine; None: all that the process may use.   load: gives a plan's data.
         """
+        cores = cores or _cores()
         self.plan, self._reporter, self._stop, self._check = plan, reporter, stop, check
         self.warnings: list[str] = []  # for the ledger
         torch.set_num_threads(1)  # until the size of a step is known
         check_components(plan)
         check_logger(plan)
-        self.splits: Splits = load_splits(plan.data, allow=plan.allow_targets)
+        self.splits: Splits = load(plan.data, allow=plan.allow_targets)
         events = () if folder is None else ledger.read_ledger(folder).events
         if folder is not None:
             check_sizes(self.splits, ledger.fold(events).data, place=folder)
@@ -74,7 +85,7 @@ class Training:
         self.machine: Mapping[str, Any] = {}  # keys that this process has otherwise than the plan in the folder
         self.system: System = self._begin_system(folder)
         check_fit(plan, self.system, self.splits)
-        self.threads = self._same_threads(threads_of(events)) or choose_threads(plan, self.system, cores=_cores())
+        self.threads = self._same_threads(threads_of(events)) or choose_threads(plan, self.system, cores=cores)
         torch.set_num_threads(self.threads)
         self._recorder: FolderRecorder | NullRecorder = NullRecorder()
         self._module = LightningRun(self.system, make_loop=self._make_loop, stop=stop)

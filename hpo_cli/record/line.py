@@ -36,16 +36,32 @@ class Line:
         """The ids of the chain."""
         return tuple(event["id"] for event in self.chain)
 
+    @property
+    def floor_step(self) -> int:
+        """How far back the run has a past of its own line: to where it took over another run's state, else 0."""
+        return max((force_step(event) for event in self.chain if is_adoption(event)), default=0)
+
     def before(self, step: int) -> tuple[str, ...]:
-        """The ids of what took force before the boundary after optimizer step `step`."""
-        return tuple(event["id"] for event in self.chain if force_step(event) < step)
+        """The ids of what took force before the boundary after optimizer step `step`.
+
+        A state that was taken over is where its line begins: it counts at its own boundary too.
+        """
+        return tuple(event["id"] for event in self.chain if force_step(event) < step + is_adoption(event))
 
     def carries(self, step: int, applied: Sequence[str]) -> bool:
-        """Whether a state taken after `step` steps, with the events `applied` in force, lies on this line."""
-        count = len(applied)
-        if tuple(applied) != self.ids[:count]:
+        """Whether a state taken after `step` steps, with the events `applied` in force, lies on this line.
+
+        No state from before the run took over another one's does.
+        """
+        unseen = self.chain[len(applied) :]
+        if tuple(applied) != self.ids[: len(applied)] or any(map(is_adoption, unseen)):
             return False
-        return count == len(self.chain) or force_step(self.chain[count]) >= step
+        return not unseen or force_step(unseen[0]) >= step
+
+
+def is_adoption(event: Event) -> bool:
+    """Whether an event of the chain brought the state of another run."""
+    return event["event"] == "rolled_back" and isinstance(event.get("adopted"), dict)
 
 
 def force_step(event: Event) -> int:
@@ -77,6 +93,7 @@ def living_line(events: Iterable[Event]) -> Line:
         elif kind in ("cancelled", "fulfilled", "stopped"):
             done.add(str(event.get("scheduled")))
     done |= {str(event.get("scheduled")) for event in chain if event.get("scheduled")}
+    done |= {name for event in chain if is_adoption(event) for name in words(event.get("done"))}
     line = Line(tuple(chain))
     alive = [_lies_on(line, event) for event in saved]
     return Line(

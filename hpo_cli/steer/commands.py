@@ -18,7 +18,7 @@ from hpo_cli.record.contents import DamagedError, read_file
 from hpo_cli.record.folder import CONTROL
 from hpo_cli.record.ledger import now
 from hpo_cli.steer.inbox import ACKS, ENDING, INBOX, Found, Inbox, Reject, read_inbox
-from hpo_cli.steer.shapes import ID, Command, NoCommandError, command_from, new_id
+from hpo_cli.steer.shapes import ID, VERBS, Command, NoCommandError, Verbs, command_from, new_id
 
 __all__ = [
     "Command", "Found", "Inbox", "Reject", "acknowledge", "read_inbox", "send", "wait_for_ack", "who_am_i", "withdraw",
@@ -28,10 +28,19 @@ KEPT_ACKS = 200
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 0.2
 
 
-def send(folder: Path | str, verb: str, args: Mapping[str, Any], *, who: str | None = None, why: str = "") -> str:
+def send(
+    folder: Path | str,
+    verb: str,
+    args: Mapping[str, Any],
+    *,
+    who: str | None = None,
+    why: str = "",
+    verbs: Verbs = VERBS,
+) -> str:
     """Put a command into a run's inbox, whole or not at all; its id.
 
-    who: default this user on this machine. Raises UserError where the folder cannot be written or the command is none.
+    who: default this user on this machine. verbs: those that the reader knows, default a run's. Raises UserError
+    where the folder cannot be written or the command is none.
     """
     name = new_id()
     command = {
@@ -43,7 +52,7 @@ def send(folder: Path | str, verb: str, args: Mapping[str, Any], *, who: str | N
         "sent": now(),
     }
     try:
-        command_from(jsonl.parse(jsonl.encode(command)), id=name)
+        command_from(jsonl.parse(jsonl.encode(command)), id=name, verbs=verbs)
     except NoCommandError as error:
         raise UserError(f"{verb}: cannot be sent: {error}") from error
     inbox = Path(folder) / CONTROL / INBOX

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from hpo_cli.record.folder import CONTROL
 from hpo_cli.record.links import refuse_link
-from hpo_cli.steer.shapes import ID, Command, NoCommandError, command_from
+from hpo_cli.steer.shapes import ID, VERBS, Command, NoCommandError, Verbs, command_from
 
 INBOX = "inbox"
 ACKS = "acks"
@@ -52,11 +52,12 @@ class Found:
 class Inbox:
     """The commands of one run. What is none is moved to `control/set-aside/`, and never reported twice.
 
+    verbs: those that are known, default a run's.
     Raises UserError where one of the folders that it works in is a symbolic link.
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        self._folder = Path(folder)
+    def __init__(self, folder: Path | str, *, verbs: Verbs = VERBS) -> None:
+        self._folder, self._verbs = Path(folder), verbs
         control = self._folder / CONTROL
         refuse_link(control, *(control / name for name in (INBOX, ACKS, SET_ASIDE)))
         self._inbox = self._folder / CONTROL / INBOX
@@ -103,7 +104,7 @@ class Inbox:
             if error.errno in _PASSING:
                 return None
             raise NoCommandError(f"it cannot be read ({error.strerror})") from error
-        return command_from(_parsed(content), id=stem)
+        return command_from(_parsed(content), id=stem, verbs=self._verbs)
 
     def _content(self, path: Path) -> bytes:
         _check_kind(path.lstat())  # before it is opened: to open a device can do something

@@ -19,7 +19,7 @@ TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")
 _END_OF_ID = re.compile(r"[0-9a-z-]{1,40}")
 LARGEST = 2**63 - 1
 _LONGEST = {"who": 200, "why": 2000, "sent": 64}
-_LONGEST_KEY, _LONGEST_TEXT, _DEEPEST = 200, 1000, 4
+_LONGEST_KEY, _LONGEST_TEXT, _DEEPEST, _MOST_WORDS = 200, 1000, 4, 100
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,17 @@ def new_id() -> str:
     return f"{time.time_ns():020d}-{secrets.token_hex(4)}"
 
 
-def command_from(value: object, *, id: str) -> Command:  # noqa: A002 - what it is called in the file
-    """The command in parsed JSON. id: what its file is named after. Raises NoCommandError."""
+def command_from(value: object, *, id: str, verbs: Verbs | None = None) -> Command:  # noqa: A002 - as in the file
+    """The command in parsed JSON. id: what its file is named after; verbs: default a run's. Raises NoCommandError."""
+    verbs = VERBS if verbs is None else verbs
     found = _mapping(value, "it", required={"id", "verb", "args"}, known={"who", "why", "sent"})
     if found["id"] != id:
         raise NoCommandError("its id is not the name of its file")
     verb = found["verb"]
-    if not isinstance(verb, str) or verb not in VERBS:
-        raise NoCommandError(f"its verb is none of {', '.join(VERBS)}")
+    if not isinstance(verb, str) or verb not in verbs:
+        raise NoCommandError(f"its verb is none of {', '.join(verbs)}")
     texts = {name: _text(found.get(name, ""), name, most=most) for name, most in _LONGEST.items()}
-    required, known = VERBS[verb]
+    required, known = verbs[verb]
     args = _mapping(found["args"], "args", required=set(required), known=set(known))
     for name, check in (required | known).items():
         if name in args:
@@ -164,8 +165,18 @@ def _changes_or_none(value: object) -> None:
         _changes(value)
 
 
-Arguments = dict[str, Callable[[object], None]]
+def _words(value: object) -> None:
+    if not isinstance(value, list) or not 0 < len(value) <= _MOST_WORDS:
+        raise NoCommandError(f"words is no list of 1 to {_MOST_WORDS} words")
+    for word in value:
+        _text(word, "a word", most=_LONGEST_TEXT)
 
+
+Arguments = dict[str, Callable[[object], None]]
+Verbs = Mapping[str, tuple[Arguments, Arguments]]
+
+SWEEP_VERBS: Verbs = {"edit": ({"words": _words}, {})}
+"""The same for a sweep."""
 VERBS: dict[str, tuple[Arguments, Arguments]] = {
     "nudge": ({"changes": _changes}, {"due": _due}),
     "pause": ({}, {}),

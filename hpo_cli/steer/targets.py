@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from hpo_cli.errors import UserError, did_you_mean
 from hpo_cli.record.contents import count, words
 from hpo_cli.record.ledger import Event
-from hpo_cli.record.line import Line
+from hpo_cli.record.line import Line, is_adoption
 from hpo_cli.record.metrics import best_row
 from hpo_cli.steer.shapes import TAG
 
@@ -93,6 +93,7 @@ def resolve_target(
         return goal
     step = _STEPS[kind](value, rows, position_step, objective)
     _check(step, _shown(kind, value), position_step=position_step, start_step=start_step)
+    _check_own(step, _shown(kind, value), line)
     return Goal(step, line.before(step))
 
 
@@ -125,6 +126,14 @@ def _check(step: int, asked: str, *, position_step: int | None, start_step: int)
         began = f"is a branch that began at step {start_step}" if start_step else "began at step 0"
         fix = "go back in its parent, or give a later place" if start_step else "give a later place"
         raise UserError(f"{asked}: the run {began}; {fix}")
+
+
+def _check_own(step: int, asked: str, line: Line) -> None:
+    """Raise UserError for a place behind the state that the run took over from another one."""
+    if step < line.floor_step:
+        source = next(event["adopted"].get("run") for event in line.chain if is_adoption(event))
+        fix = f"give a later place, or branch {source}"
+        raise UserError(f"{asked}: the run took over the state of {source} at step {line.floor_step}; {fix}")
 
 
 def _of_epoch(epoch: int, rows: Sequence[Mapping[str, Any]], *_: object) -> int:

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from hpo_cli import rules
+from hpo_cli.compose import parsed_value
+from hpo_cli.errors import ConfigError, Problem, did_you_mean
+from hpo_cli.options import SWEEP, Option, list_options
+from hpo_cli.sweep.own import OWN_GROUPS
+from hpo_cli.sweep.space import Space
 
 SearchName = Literal["grid", "random", "qmc", "tpe", "gp", "cmaes", "sensitivity", "zoom"]
 SchedulerName = Literal["none", "median", "plateau", "asha", "hyperband", "pbt"]
 
+TRIALS = 20
+"""How many trials an endless search has when nobody says."""
+UNLEARNT = ("random", "qmc")
+"""Searches that need no results: a population can be drawn from them at once."""
+
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """See conf/sweep/default.yaml, which says what each key means and holds the defaults."""
+    """See conf/sweep/default.yaml, which says what each key means and holds the defaults.
+
+    option: the file of conf/sweep/ that was chosen.   search: null until `decide` has seen the space.
+    """
 
     option: str
-    search: SearchName
+    search: SearchName | None
     scheduler: SchedulerName
     trials: int | None
     minutes: float | None
@@ -23,7 +40,7 @@ class SweepSettings:
     workers: int | None
     seeds: int
     seed: int
-    space: tuple[str, ...] | None
+    groups: tuple[str, ...] | None
     zip: tuple[tuple[str, ...], ...]
     reduce: Literal["best", "last"]
     mode: Literal["min", "max"] | None
@@ -49,3 +66,131 @@ class SweepSettings:
     resample: float
     points: int
     zoom: float
+
+
+def sweep_settings(words: Sequence[str], *, config_dir: Path | None = None) -> SweepSettings:
+    """The settings that `sweep=NAME` and `sweep.key=value` describe, on top of the option's own values.
+
+    What is null stays null: `decide` knows the space. Raises ConfigError with every word that is wrong.
+    """
+    options = list_options(SWEEP, config_dir=config_dir)
+    given, problems = _given(words)
+    name = given.pop("", "default")
+    if not isinstance(name, str) or name not in options:
+        near = did_you_mean(str(name), options)
+        problems.append(Problem(SWEEP, f"must be one of {', '.join(options)}", near, name))
+        name = "default"
+    known = _Keys(options["default"], options[name])
+    values, wrong = known.checked(given)
+    problems.extend(wrong)
+    if not problems:
+        problems.extend(_pair_problems(values))
+    if problems:
+        raise ConfigError.of(problems)
+    return SweepSettings(option=name, **{key: _frozen(value) for key, value in values.items()})
+
+
+def decide(settings: SweepSettings, space: Space) -> SweepSettings:
+    """The settings with search and trials decided: a grid where all values are listed, each of them once.
+
+    `trials` stays null for sensitivity, whose search knows how many there are. Raises ConfigError where the search
+    cannot go over this space.
+    """
+    search = settings.search or ("grid" if all(one.is_list for one in space.dimensions) else "random")
+    if settings.scheduler == "pbt" and settings.search is None:
+        search = "random"
+    decided = replace(settings, search=search)
+    if problems := [*_combination_problems(search, settings.scheduler), *_grid_problems(search, space)]:
+        raise ConfigError.of(problems)
+    return replace(decided, trials=_trials(decided, space))
+
+
+def _trials(settings: SweepSettings, space: Space) -> int | None:
+    if settings.search == "sensitivity":
+        return settings.trials
+    if settings.search == "grid" and space.size is not None:
+        return min(space.size, settings.trials or space.size)
+    if settings.scheduler == "pbt":
+        return settings.trials or settings.population
+    if not space.dimensions:
+        return 1
+    return settings.trials or TRIALS
+
+
+def _given(words: Sequence[str]) -> tuple[dict[str, Any], list[Problem]]:
+    """Key -> value of the words, the option itself under an empty key; and what is no such word."""
+    given: dict[str, Any] = {}
+    problems = []
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or key.split(".")[0] != SWEEP:
+            problems.append(Problem(word, "is no word of a sweep", "write sweep=tpe or sweep.trials=50"))
+            continue
+        try:
+            given[key.removeprefix(SWEEP).removeprefix(".")] = parsed_value(key, text)
+        except ConfigError as error:
+            problems.extend(error.problems)
+    return given, problems
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """The keys of an option, with what the default says where it is silent."""
+
+    default: Option
+    option: Option
+
+    def checked(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+        """All values, in their proper types, and what is wrong with them."""
+        values = {**self.default.defaults, **self.option.defaults, **given}
+        problems = []
+        for key, value in values.items():
+            if key not in self.default.keys:
+                near = did_you_mean(key, self.default.keys).replace("did you mean ", f"did you mean {SWEEP}.")
+                problems.append(
+                    Problem(f"{SWEEP}.{key}", "is no key of a sweep", near or "see hpo-run --help sweep", value)
+                )
+                continue
+            rule = self.option.rules.get(key) or self.default.rules.get(key, {})
+            default = self.default.defaults[key]
+            values[key], wrong = rules.checked(f"{SWEEP}.{key}", value, rule=rule, default=default)
+            problems.extend(wrong or _list_problems(key, value))
+        return values, problems
+
+
+def _list_problems(key: str, value: Any) -> Iterator[Problem]:
+    if key == "groups" and value is not None:
+        for group in value:
+            if group not in OWN_GROUPS:
+                near = did_you_mean(str(group), OWN_GROUPS) or f"groups with a space are {', '.join(OWN_GROUPS)}"
+                yield Problem(f"{SWEEP}.groups", "is no group with a space", near, group)
+    if key == "zip" and not all(isinstance(names, list) and len(names) > 1 for names in value):
+        yield Problem(f"{SWEEP}.zip", "must be a list of lists of keys", f"write {SWEEP}.zip=[[lr,batch_size]]", value)
+
+
+def _pair_problems(values: Mapping[str, Any]) -> Iterator[Problem]:
+    if values["dir"] is not None and values["resume"] is not None:
+        yield Problem(
+            f"{SWEEP}.resume", f"names the folder, and so does {SWEEP}.dir", "give one of them", values["resume"]
+        )
+    yield from _combination_problems(values["search"], values["scheduler"])
+
+
+def _combination_problems(search: str | None, scheduler: str) -> Iterator[Problem]:
+    if scheduler == "pbt" and search not in (None, *UNLEARNT):
+        rule = f"draws its members at once, and {search} does not"
+        yield Problem(f"{SWEEP}.scheduler", rule, f"set {SWEEP}.search=random or qmc", scheduler)
+    if search == "sensitivity" and scheduler != "none":
+        rule = "ends trials early, and sensitivity compares what they reach in the same time"
+        yield Problem(f"{SWEEP}.scheduler", rule, f"leave it out, or set {SWEEP}.search=random", scheduler)
+
+
+def _grid_problems(search: str | None, space: Space) -> Iterator[Problem]:
+    for one in space.dimensions if search == "grid" else ():
+        if one.size is None:
+            fix = f"write {one.keys[0]}=range(low,high,step) or a list, or set {SWEEP}.search=random"
+            yield Problem(one.name, f"is a range without steps ({one}), and a grid lists its values", fix)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

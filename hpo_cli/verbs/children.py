@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from hpo_cli.errors import UserError
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
-from hpo_cli.record.contents import Values, count, mapping, read_plan
+from hpo_cli.record.contents import Values, count, mapping, read_plan, words
 from hpo_cli.record.folder import METRICS
 from hpo_cli.record.lease_file import read_lease
-from hpo_cli.record.line import Line, force_step, living_line
+from hpo_cli.record.line import Line, force_step, is_adoption, living_line
 from hpo_cli.record.metrics import read_metrics
 from hpo_cli.record.reading import RunRecord, read_run
 from hpo_cli.steer.changes import Setting, settled
@@ -125,6 +125,7 @@ class Parent:
         """The planned nudges that are still to come, as a word; none where nothing planned has taken force."""
         done = {event.get("scheduled") for event in self.line.chain if event["id"] in goal.line_ids}
         done |= {event.get("scheduled") for event in self.events if event["event"] == "cancelled"}
+        done |= {name for event in self.line.chain if is_adoption(event) for name in words(event.get("done"))}
         planned = self.plan.config["schedule"].get("nudges") or []
         left = [nudge for index, nudge in enumerate(planned) if f"planned-{index}" not in done]
         return [] if left == list(planned) else [f"schedule.nudges={typed(left)}"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hpo_cli.cli import VERBS
 from hpo_cli.errors import UserError
-from hpo_cli.options import GROUPS, list_options, main_config
+from hpo_cli.options import GROUPS, SWEEP, list_options, main_config
 from hpo_cli.steer.hot import HOT, is_hot
 from hpo_cli.verbs.arguments import OUTPUTS_VARIABLE, Parser
 
@@ -117,7 +117,7 @@ def _tags(ref: str) -> list[str]:
 def _overrides(before: list[str], current: str) -> Iterator[str]:
     group, equals, _ = current.partition("=")
     if equals:
-        yield from (f"{group}={name}" for name in (list_options(group) if group in GROUPS else ()))
+        yield from (f"{group}={name}" for name in (list_options(group) if group in (*GROUPS, SWEEP) else ()))
         return
     head, dot, _ = current.partition(".")
     main = main_config()
@@ -126,7 +126,7 @@ def _overrides(before: list[str], current: str) -> Iterator[str]:
         return
     for key, value in main.defaults.items():
         yield f"{key}." if isinstance(value, dict) else f"{key}="
-    for name in GROUPS:
+    for name in (*GROUPS, SWEEP) if {"-m", "--multirun"} & set(before) else GROUPS:
         yield f"{name}="
         yield f"{name}."
 
@@ -134,7 +134,7 @@ def _overrides(before: list[str], current: str) -> Iterator[str]:
 def _keys(group: str, before: list[str]) -> list[str]:
     """The keys of the option that the line has chosen, or of all options of the group."""
     shared = main_config().defaults.get(group)
-    options = list_options(group) if group in GROUPS else {}
+    options = list_options(group) if group in (*GROUPS, SWEEP) else {}
     named = [word.partition("=")[2] for word in before if word.startswith(f"{group}=")]
     chosen = [options[name] for name in named if name in options] or list(options.values())
     return [*(key for option in chosen for key in option.keys), *(shared if isinstance(shared, dict) else ())]

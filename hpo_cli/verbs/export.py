@@ -18,10 +18,11 @@ from hpo_cli.record import ledger
 from hpo_cli.record.atomic import write_text
 from hpo_cli.record.contents import count, mapping
 from hpo_cli.record.folder import check_name
-from hpo_cli.record.line import Line, force_step
+from hpo_cli.record.line import Line, is_adoption
 from hpo_cli.record.runs import find_run
 from hpo_cli.steer.changes import Setting, settled, value_of
 from hpo_cli.steer.hot import TWINS, schedule_key
+from hpo_cli.steer.lineage import beginning, lineage
 from hpo_cli.validate import Known, known_for
 from hpo_cli.verbs.arguments import RUN_HELP, reading_parser
 from hpo_cli.verbs.children import Parent, read_parent
@@ -92,12 +93,15 @@ def _write(place: Path, text: str) -> None:
 
 
 def exported(parent: Parent) -> Exported:
-    """How a run was set and nudged. Raises UserError where its length is not known."""
-    begun = Setting(dict(parent.plan.config), dict(parent.plan.choices))
-    ended = settled(*begun, parent.line)
+    """How a run was set and nudged, and before it those whose states it took over.
+
+    Raises UserError where its length is not known.
+    """
+    begun = beginning(parent.plan.config, parent.plan.choices, parent.line)
+    ended = settled(parent.plan.config, parent.plan.choices, parent.line)
     known = known_for(begun.choices, config_dir=own_words(parent.started).config_dir)
     values = _nested(_values(begun, ended, known))
-    nudges, notes = _nudges(parent, ended)
+    nudges, notes = _nudges(parent, begun, ended)
     if nudges:
         values.setdefault("schedule", {})["nudges"] = nudges
     content = {"defaults": list(_defaults(begun.choices)), **values}
@@ -177,30 +181,36 @@ def _model_words(begun: Setting, known: Known) -> Iterator[str]:
         yield from (f"{key}={typed(value)}" for key, value in _section(group, begun.config[group], known))
 
 
-def _nudges(parent: Parent, ended: Setting) -> tuple[list[dict[str, Any]], list[str]]:
+def _nudges(parent: Parent, begun: Setting, ended: Setting) -> tuple[list[dict[str, Any]], list[str]]:
     """The nudges at their shares of training, and what cannot be said so."""
     line, total = parent.line, _total_steps(parent, ended)
-    notes: list[str] = list(_skips(line))
+    notes: list[str] = [*_strangers(line, parent.plan.seed), *_skips(line)]
     found: list[dict[str, Any]] = []
-    for event in line.chain:
-        if event["event"] == "rolled_back":
-            continue
-        changes = {key: change["new"] for key, change in event["knobs"].items()}
+    for met in lineage(line)[1:]:
+        step, changes = met["step"], {key: change["new"] for key, change in met["knobs"].items()}
         if long := [key for key in LENGTH if key in changes]:
-            notes.append(f"{', '.join(long)} changed at step {event['step']}: the last value counts from the start")
+            notes.append(f"{', '.join(long)} changed at step {step}: the last value counts from the start")
         if "batch_size" in changes or "batch.accumulate" in changes:
-            notes.append(f"shares are of {total} updates, and step {event['step']} changed how many an epoch has")
+            notes.append(f"shares are of {total} updates, and step {step} changed how many an epoch has")
         changes = {key: value for key, value in changes.items() if key not in LENGTH}
         if changes:
-            found.append({"at": share(force_step(event), total), **changes})
-    planned = parent.plan.config["schedule"].get("nudges") or []
+            found.append({"at": share(step, total), **changes})
+    planned = begun.config["schedule"].get("nudges") or []
     found += [dict(nudge) for index, nudge in enumerate(planned) if f"planned-{index}" not in line.done]
     return _merged(sorted(found, key=lambda nudge: nudge["at"])), list(dict.fromkeys(notes))
 
 
+def _strangers(line: Line, seed: int) -> Iterator[str]:
+    """A note of each state that came from a run with another seed."""
+    for event in filter(is_adoption, line.chain):
+        source = event["adopted"]
+        if source.get("seed") != seed:
+            yield f"until step {event['to']} it was {source.get('run')}, of seed {source.get('seed')}"
+
+
 def _skips(line: Line) -> Iterator[str]:
     """One note of all batches that were skipped."""
-    skips = [(event["skip_batches"], force_step(event)) for event in line.chain if event.get("skip_batches")]
+    skips = [(met["skip_batches"], met["step"]) for met in lineage(line) if met.get("skip_batches")]
     if skips:
         steps = ", ".join(str(step) for step in dict.fromkeys(step for _, step in skips))
         total = sum(batches for batches, _ in skips)

@@ -10,8 +10,9 @@ from typing import Any
 from hpo_cli.cli import VERBS
 from hpo_cli.console.output import Line, Span, is_terminal, line, width, write
 from hpo_cli.errors import UserError, did_you_mean, shown
-from hpo_cli.options import GROUPS, Option, list_groups, list_options, main_config
+from hpo_cli.options import GROUPS, SWEEP, Option, list_groups, list_options, main_config
 from hpo_cli.record.flat import flatten
+from hpo_cli.sweep.own import conditions_of
 from hpo_cli.verbs.composing import composing_parser, read_words
 
 EXAMPLES = (
@@ -50,6 +51,7 @@ def _overview(config_dir: Path | None) -> Iterator[Line]:
     yield line(Span("usage", "bold"))
     yield line("  hpo-run [key=value ...]      train one run")
     yield line("  hpo-run resume=RUN [...]     go on with one that was stopped or killed")
+    yield line("  hpo-run -m [key=a,b ...]     train many, and find the best: hpo-run --help sweep")
     yield line("  hpo-run VERB [...]           look at runs and steer them; hpo-run VERB --help tells more")
     yield line("")
     yield from _verbs()
@@ -60,6 +62,8 @@ def _overview(config_dir: Path | None) -> Iterator[Line]:
     for group in list_groups(config_dir=config_dir):
         yield from _group(group, config_dir)
     yield line("  and checkpoint, finetune, rescue: hpo-run --help rescue")
+    yield line("  with -m:")
+    yield from _group(SWEEP, config_dir)
     yield line("")
     yield line(Span("flags", "bold"))
     yield line("  --cfg job|hydra|all [--resolve]   print the composed config and stop")
@@ -106,7 +110,7 @@ def _noted(left: str, note: str, *, style: str = "") -> Iterator[Line]:
 def _topic(topic: str, config_dir: Path | None) -> Iterator[Line]:
     group, _, name = topic.partition("=")
     group = group.split(".")[0]
-    groups = list_groups(config_dir=config_dir)
+    groups = (*list_groups(config_dir=config_dir), SWEEP)
     if group in main_config().defaults and group not in groups:
         yield from _keys(main_config(), prefix="", only=[group])
         yield from _shared_keys(group)
@@ -130,7 +134,8 @@ def _options(group: str, options: Mapping[str, Option]) -> Iterator[Line]:
     for option in options.values():
         yield from _noted(f"{group}={option.name:{widest}}  ", option.description, style="dim")
     yield line("")
-    if shared := list(_shared_keys(group)):
+    shared = list(_keys(options["default"], prefix=f"{group}.", only=options["default"].keys)) if group == SWEEP else []
+    if shared := shared or list(_shared_keys(group)):
         yield line(Span("keys of all of them", "bold"))
         yield from shared
         yield line("")
@@ -146,6 +151,9 @@ def _option(option: Option) -> Iterator[Line]:
             yield line(f"  {key}={shown(value)}")
     else:
         yield from _keys(option, prefix=f"{option.group}.", only=option.keys)
+    for word in option.space:
+        if word not in option.keys:  # a word at the top, such as batch_size of the group batch
+            yield from _key(word, main_config().defaults[word], [_space_words(option.space[word])])
     yield from _shared_keys(option.group, besides=option.keys)
     yield line("")
 
@@ -180,8 +188,14 @@ def _rule_words(rule: dict[str, Any]) -> str:
 
 
 def _space_words(space: dict[str, Any] | None) -> str:
+    """What is worth trying: `try 0.001 .. 0.1 (log), first 0.01, with schedule.mode=exp_range`."""
     if not space:
         return ""
     if "choices" in space:
-        return "try " + ", ".join(map(str, space["choices"]))
-    return f"try {space['low']:g} .. {space['high']:g}" + (" (log)" if space.get("scale") == "log" else "")
+        text = "try " + ", ".join(map(str, space["choices"]))
+    else:
+        notes = ["log"] if space.get("scale") == "log" else []
+        notes += [f"step {space['step']:g}"] if "step" in space else []
+        text = f"try {space['low']:g} .. {space['high']:g}" + (f" ({', '.join(notes)})" if notes else "")
+    text += f", first {shown(space['prior'])}" if "prior" in space else ""
+    return text + "".join(f", with {condition}" for condition in conditions_of(space))

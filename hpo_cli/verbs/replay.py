@@ -19,6 +19,7 @@ from hpo_cli.record.atomic import replace_file
 from hpo_cli.record.contents import count, mapping, words
 from hpo_cli.record.folder import CHECKPOINTS, HYDRA, METRICS, START
 from hpo_cli.record.line import Line as Chain
+from hpo_cli.record.line import is_adoption
 from hpo_cli.record.metrics import read_metrics
 from hpo_cli.record.reading import read_run
 from hpo_cli.record.runs import find_run
@@ -78,8 +79,9 @@ def replay(original: Parent, *, outputs: str) -> Replayed:
     if original.is_live:
         name = original.folder.name
         raise UserError(f"{name}: still trains, so its end is not known; wait, or `hpo-run stop {name}` first")
-    step = _end_of(original)
     line = original.line
+    _check_own(line, original.folder.name)
+    step = _end_of(original)
     folder = _folder(original, outputs)
     _copy_chain(line, folder)
     _copy_cancelled(original, folder)
@@ -93,6 +95,15 @@ def replay(original: Parent, *, outputs: str) -> Replayed:
         failed = str(error).splitlines()[0]
     found = tuple(_differences(original, folder, step))
     return Replayed(original.folder, folder, step, len(line.chain), found, _first_row(original.folder, folder), failed)
+
+
+def _check_own(line: Chain, name: str) -> None:
+    """Refuse a run whose past is not its own plan's alone. Raises UserError."""
+    for event in filter(is_adoption, line.chain):
+        rule = (
+            f"took over the state of {event['adopted'].get('run')} at step {event['to']}, which its plan cannot repeat"
+        )
+        raise UserError(f"{name}: {rule}; hpo-run export {name} writes all that its model met as a config to train")
 
 
 def _end_of(original: Parent) -> int:

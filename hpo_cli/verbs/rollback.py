@@ -11,7 +11,6 @@ from hpo_cli.errors import UserError
 from hpo_cli.record.contents import count, mapping
 from hpo_cli.record.lease_file import read_lease
 from hpo_cli.record.ledger import fold, read_ledger
-from hpo_cli.record.line import Line
 from hpo_cli.record.metrics import number
 from hpo_cli.steer.current import current_line
 from hpo_cli.steer.targets import TARGET_HELP, check_tag, parse_target, resolve_target
@@ -53,7 +52,8 @@ def _check_reach(to: Mapping[str, Any], sender: Sender) -> None:
     position = max(told + since, to.get("step", 0))
     started = mapping(fold(read_ledger(sender.folder).events).started)
     start_step = count(mapping(started.get("parent")).get("step")) or 0
-    resolve_target(to, line=Line(), rows=[], position_step=position, objective=None, start_step=start_step)
+    line = current_line(sender.folder)
+    resolve_target(to, line=line, rows=[], position_step=position, objective=None, start_step=start_step)
 
 
 def _changes(sender: Sender, ref: str) -> dict[str, Any]:

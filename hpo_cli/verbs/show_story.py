@@ -9,6 +9,7 @@ from hpo_cli.console.happenings import value_of
 from hpo_cli.console.waiting import asked_for, changes_typed
 from hpo_cli.record.contents import Values, count, mapping, text
 from hpo_cli.record.line import STEERING, Line
+from hpo_cli.steer.story import taken_from
 
 if TYPE_CHECKING:
     from hpo_cli.record.ledger import Event
@@ -101,6 +102,9 @@ def _changes(knobs: Values) -> str:
 
 
 def _went_back(event: Event) -> Iterator[str]:
+    if event.get("adopted"):
+        yield f"took over the state of {taken_from(event)}, from step {event.get('step')} to {event.get('to')}"
+        return
     yield f"rolled back from step {event.get('step')} to {event.get('to')}"
     if event.get("file"):
         yield f" ({event['file']})"

@@ -27,14 +27,17 @@ def main(argv: list[str]) -> int:
     parser = composing_parser("", about="Train one run.")
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"), help="print the composed config and stop")
     parser.add_argument("--resolve", action="store_true", help="with --cfg: resolve interpolations")
-    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--multirun", "-m", action="store_true", help="a sweep: many settings, each a run")
+    parser.add_argument("--dry-run", action="store_true", help="with -m: list the trials and what they would cost")
     parser.add_argument("--version", action="store_true")
     parser.add_argument("--allow", action="append", default=[], metavar="MODULE")
     words, args = read_words(parser, argv)
     if args.version:
         return _print_version()
-    if args.multirun:
-        raise UserError("-m: this version trains one setting at a time; call hpo-run once for each")
+    if args.multirun or args.dry_run:
+        from hpo_cli.verbs.multirun import dry_run, multirun
+
+        return (dry_run if args.dry_run else multirun)(words, allow=args.allow)
     if any(word.partition("=")[0] in ("resume", "branch", "watch") for word in words.overrides):
         from hpo_cli.verbs.resuming import going_on
 

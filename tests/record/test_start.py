@@ -84,7 +84,7 @@ def test_a_disk_that_fills_up_is_told_in_one_line(plan: RunPlan, monkeypatch: py
     def fail(path: Path, text: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    monkeypatch.setattr(start, "write_text", fail)
+    monkeypatch.setattr(start, "_write_new", fail)
     with pytest.raises(RunFailedError, match="No space left on device"):
         begin(plan)
 

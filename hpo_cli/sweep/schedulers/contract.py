@@ -1,4 +1,4 @@
-"""What a scheduler is: it hears what happens to trials, and says what a free slot does next. Pure: no clock, no files."""
+"""What a scheduler is: it hears what happens to trials and says what a free slot does next, without clock or files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from hpo_cli.sweep.orders import Order
+from hpo_cli.sweep.space import Space
 from hpo_cli.sweep.state import Trial
 
 
@@ -18,8 +19,13 @@ class Scheduler(Protocol):
     def next(self, trials: Sequence[Trial], *, may_begin: bool) -> Order | None:
         """What a free slot does now; None: nothing as things stand. may_begin: whether New may be answered.
 
-        The order counts as given: the same promotion is not ordered twice.
+        An order is carried out before anything else happens, and then heard of: a new trial by `heard(trial)` (unless
+        the search is at its end: then this is asked again with may_begin=False), a promotion or an exploit by
+        `heard(trial)` with its new `until`. Only what was heard counts, so that a resumed sweep stands the same.
         """
 
     def verdict(self, trial: Trial, trials: Sequence[Trial]) -> str | None:
         """Why a running trial is to be stopped for good now, after its newest report; None: let it run."""
+
+    def narrow(self, space: Space) -> None:
+        """The sweep was edited: what is changed from now on stays in this space. Raises ConfigError where it cannot."""

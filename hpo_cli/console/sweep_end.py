@@ -1,0 +1,67 @@
+"""How a sweep ended: who won, what failed and why, where all of it lies, and what to type next."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hpo_cli.console import styles
+from hpo_cli.console.figures import duration
+from hpo_cli.console.output import Line, Span, line, write
+from hpo_cli.console.sweep_page import best_lines, counts_words, failed_lines, next_lines
+from hpo_cli.sweep.fold import SweepState
+from hpo_cli.sweep.tally import Tally
+
+
+def announce(state: SweepState, *, was_there: bool = False) -> None:
+    """Say what begins, or goes on, and where."""
+    tally = Tally()
+    tally.take(state)
+    what = "goes on" if was_there else "begins"
+    known = f": {counts_words(state, tally)}" if state.trials else ""
+    sizes = f"{state.total} trials" if state.total else "trials until it is stopped"
+    _say([line(Span("sweep  ", styles.QUIET), f"{state.folder}  {what}{known}  ({sizes} of {state.epochs} epochs)")])
+
+
+def conclude(state: SweepState, *, interrupted: str = "", leaderboard: Sequence[Line] = ()) -> None:
+    """Say how it ended. interrupted: what ended it before its time.   leaderboard: shown under the winner."""
+    _say(list(conclusion(state, interrupted=interrupted, leaderboard=leaderboard)))
+    sys.stdout.flush()
+
+
+def conclusion(state: SweepState, *, interrupted: str = "", leaderboard: Sequence[Line] = ()) -> Iterator[Line]:
+    """The lines of `conclude`."""
+    tally = Tally()
+    tally.take(state)
+    ref = reference(state)
+    if interrupted:
+        yield line(_label("stopped"), Span(f"{interrupted}: running trials have saved their state", "yellow"))
+    elif state.ended and (why := str(state.ended.get("why") or "")):
+        yield line(_label("ended"), why)
+    yield line(_label("trials"), f"{counts_words(state, tally)}  ({duration(state.seconds_before)})")
+    yield from best_lines(state, tally)
+    if leaderboard:
+        yield line()
+        yield from leaderboard
+        yield line()
+    yield from failed_lines(state)
+    yield line(_label("folder"), str(state.folder))
+    is_over = not (state.running or state.ready or interrupted)
+    yield from next_lines(state, tally, ref=ref, goes_on=not is_over)
+
+
+def reference(state: SweepState) -> str:
+    """How the reading verbs find the sweep: by its id where they look by default, else by its path."""
+    return state.id if Path("outputs") in state.folder.parents else str(state.folder)
+
+
+def _label(label: str) -> Span:
+    return Span(f"  {label:<11}", styles.QUIET)
+
+
+def _say(lines: list[Line]) -> None:
+    """Print; when the reader has gone (`| head`), go on without a word."""
+    with contextlib.suppress(SystemExit):
+        write(lines)

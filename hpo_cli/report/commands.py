@@ -1,0 +1,91 @@
+"""What to type next: train the winner, raise it as a panda, run the best again with several seeds, repeat the sweep."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hpo_cli.sweep.fold import SweepState
+    from hpo_cli.sweep.state import Trial
+
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
+_SEEDS = 5
+_LONGER = 2
+
+
+def train(state: SweepState, trial: Trial) -> str:
+    """The command that trains a trial's setting as one run."""
+    return _typed(_words(state, trial))
+
+
+def raise_as_panda(state: SweepState) -> str:
+    """The command that goes on with the best run, for twice as long."""
+    return _typed([f"resume=best:{state.id}", f"epochs={_LONGER * state.epochs}"])
+
+
+def repeat(state: SweepState) -> str:
+    """The command that does the whole sweep again."""
+    return _typed(["-m", *state.began.get("words", ())])
+
+
+def with_seeds(state: SweepState, trials: Sequence[Trial], *, seeds: int = _SEEDS) -> list[str]:
+    """Commands that run these settings again with several seeds: one where they vary the same keys, else one each."""
+    keys = {tuple(trial.setting) for trial in trials}
+    if len(keys) == 1 and len(trials) > 1:
+        shared, zipped = _zipped(trials)
+        return [_typed(["-m", *_base_words(state, trials[0]), *shared, *zipped, f"sweep.seeds={seeds}"])]
+    return [_typed(["-m", *_words(state, trial), f"sweep.seeds={seeds}"]) for trial in trials]
+
+
+def word(key: str, value: Any) -> str:
+    """An override as Hydra reads it.
+
+    >>> word("lr", 0.01), word("model.widths", [32, 16]), word("name", "a b"), word("x", None)
+    ('lr=0.01', 'model.widths=[32,16]', "name='a b'", 'x=null')
+    """
+    return f"{key}={_value(value)}"
+
+
+def _typed(words: Sequence[str]) -> str:
+    return shlex.join(["hpo-run", *words])
+
+
+def _words(state: SweepState, trial: Trial) -> list[str]:
+    proposed = (trial.proposed or {}).get("words")
+    if proposed is not None:
+        return [str(one) for one in proposed]
+    return [*_base_words(state, trial), *(word(key, value) for key, value in trial.setting.items())]
+
+
+def _base_words(state: SweepState, trial: Trial) -> list[str]:
+    """What the trials share: the words of the trial, or of the sweep, that set nothing which is varied."""
+    given = (trial.proposed or {}).get("words") or state.began.get("words", ())
+    varied = {"sweep", *trial.setting, *(key for one in state.space.dimensions for key in one.keys)}
+    keys = {str(one): str(one).partition("=")[0].lstrip("+~") for one in given}
+    return [one for one, key in keys.items() if key not in varied and not key.startswith(("sweep.", "-"))]
+
+
+def _zipped(trials: Sequence[Trial]) -> tuple[list[str], list[str]]:
+    """The words that the trials share, and lists of what differs, which go together."""
+    first: Mapping[str, Any] = trials[0].setting
+    differing = [key for key in first if any(trial.setting[key] != first[key] for trial in trials)]
+    shared = [word(key, value) for key, value in first.items() if key not in differing]
+    lists = [f"{key}={','.join(_value(trial.setting[key]) for trial in trials)}" for key in differing]
+    together = [f"sweep.zip=[[{','.join(differing)}]]"] if len(differing) > 1 else []
+    return shared, [*lists, *together]
+
+
+def _value(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_value, value))}]"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_value(of)}" for key, of in value.items()) + "}"
+    if isinstance(value, str) and not _PLAIN.fullmatch(value):
+        return "'" + value.replace("'", "\\'") + "'"
+    return value if isinstance(value, str) else json.dumps(value)

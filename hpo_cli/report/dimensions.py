@@ -1,0 +1,134 @@
+"""What a trial has in each dimension of its sweep, and where that lies on an axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from hpo_cli.report.figures import figure
+
+if TYPE_CHECKING:
+    from hpo_cli.sweep.space import Dimension
+
+_ROUND = (1.0, 2.0, 5.0, 10.0)
+_SMALLEST = 1e-300
+_MOST_TICKS = 20
+_LARGEST = 1e300
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark of an axis. place: 0 .. 1."""
+
+    label: str
+    place: float
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where values lie between 0 and 1. names: the values of an axis that has no order, each with its label."""
+
+    kind: Literal["linear", "log", "named"]
+    low: float = 0.0
+    high: float = 1.0
+    names: tuple[str, ...] = ()
+
+    def place(self, value: Any) -> float | None:
+        """0 .. 1; None for what lies nowhere on it."""
+        if self.kind == "named":
+            name = figure(value)
+            return (self.names.index(name) + 0.5) / len(self.names) if name in self.names else None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            return None
+        if self.kind == "log":
+            if value <= 0:
+                return None
+            share = math.log(value / self.low) / math.log(self.high / self.low)
+        else:
+            share = (value - self.low) / (self.high - self.low)
+        return min(1.0, max(0.0, share))
+
+    def ticks(self, *, most: int = 5) -> list[Tick]:
+        """Round numbers inside the range, or the names."""
+        if self.kind == "named":
+            return [Tick(name, (k + 0.5) / len(self.names)) for k, name in enumerate(self.names)]
+        values = _log_ticks(self.low, self.high, most) if self.kind == "log" else _ticks(self.low, self.high, most)
+        return [Tick(figure(value), self.place(value) or 0.0) for value in values]
+
+
+def value_of(dimension: Dimension, setting: Mapping[str, Any]) -> Any:
+    """What a setting has in a dimension, a tuple where lists are zipped; None where the dimension is not active."""
+    if any(key not in setting for key in dimension.keys):
+        return None
+    if any(one.key in setting and setting[one.key] not in one.values for one in dimension.when):
+        return None
+    values = tuple(setting[key] for key in dimension.keys)
+    return values[0] if len(values) == 1 else values
+
+
+def condition_of(dimension: Dimension) -> str:
+    """When the dimension is active, in words; empty for always."""
+    return " and ".join(f"{one.key}={figure(one.values)}" for one in dimension.when)
+
+
+def axis_of(dimension: Dimension) -> Axis:
+    """The axis of a dimension: as its space has it."""
+    if dimension.choices is not None:
+        return Axis("named", names=tuple(dict.fromkeys(figure(choice) for choice in dimension.choices)))
+    low, high = dimension.low or 0.0, dimension.high if dimension.high is not None else 1.0
+    if low == high:
+        return axis([low])
+    return Axis("log" if dimension.scale == "log" and low > 0 else "linear", low, high)
+
+
+def axis(values: Iterable[float | None], *, kind: Literal["linear", "log"] = "linear") -> Axis:
+    """The axis that shows these values; a constant gets room around it."""
+    found = [max(-_LARGEST, min(_LARGEST, value)) for value in values if value is not None and math.isfinite(value)]
+    if not found:
+        return Axis("linear")
+    low, high = min(found), max(found)
+    if high - low > 1e-12 * max(abs(low), abs(high), _SMALLEST):
+        return Axis(kind if low > 0 else "linear", low, high)
+    room = abs(low) / 10 or 1.0
+    return Axis("linear", low - room, high + room)
+
+
+def robust_axis(values: Sequence[float], *, mode: str, kept: float = 0.9) -> tuple[Axis, int]:
+    """An axis that shows the better share `kept` of the values and the worse ones only while they are not far off.
+
+    Gives it with the number of values beyond it: one diverged trial would else press all others into one line.
+    """
+    ordered = sorted(values, reverse=mode == "max")
+    if len(ordered) < 2:  # noqa: PLR2004 - a range has two ends
+        return axis(ordered), 0
+    best, edge = ordered[0], ordered[min(len(ordered) - 1, int(kept * len(ordered)))]
+    reach = edge + (edge - best) / 2
+    inside = [value for value in ordered if (value >= reach if mode == "max" else value <= reach)]
+    return axis(inside), len(ordered) - len(inside)
+
+
+def _ticks(low: float, high: float, most: int) -> list[float]:
+    """The multiples of that round step whose number is nearest to `most`."""
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
+    steps = [power * factor for factor in _ROUND]
+    found = [_multiples(low, high, step) for step in steps]
+    return min(found, key=lambda ticks: abs(len(ticks) - most))
+
+
+def _multiples(low: float, high: float, step: float) -> list[float]:
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [float(f"{k * step:.12g}") for k in range(first, min(last, first + _MOST_TICKS) + 1)]
+
+
+def _log_ticks(low: float, high: float, most: int) -> list[float]:
+    lowest, highest = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    every = max(1, math.ceil((highest - lowest) / most))
+    for factors in ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10))):
+        powers = range(lowest, highest + 1, every)
+        found = [float(f"{f}e{power}") for power in powers for f in factors]
+        inside = [value for value in found if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
+        if len(inside) >= 3 or (len(inside) >= 2 and factors != (1,)):  # noqa: PLR2004 - enough to read a scale by
+            return inside
+    return [low, high]

@@ -1,0 +1,224 @@
+"""Which hyperparameters decided how good a trial was, beside the order in which they usually matter."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal
+
+from hpo_cli.report.dimensions import condition_of, value_of
+from hpo_cli.report.expected import tier_of
+from hpo_cli.report.fair import Fair, fair_values
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+    from hpo_cli.sweep.fold import SweepState
+    from hpo_cli.sweep.space import Dimension
+
+Method = Literal["PED-ANOVA", "rank correlation", "none"]
+ENOUGH = 20  # trials for PED-ANOVA
+_FEWEST = 4  # trials for a rank correlation
+_TOP_SHARE, _FEWEST_TOP, _MOST_TOP_SHARE = 0.1, 5, 0.5
+_NEGLIGIBLE = 0.05
+
+
+@dataclass(frozen=True)
+class Importance:
+    """One dimension. share: of all importance, 0 .. 1, or None where it could not be measured; the shares add up to 1.
+
+    trials: in which it was active.   tier: where the catalogue's order has it, 1 first; None where it does not name it.
+    condition: when it is active; empty for always.
+    """
+
+    name: str
+    share: float | None
+    trials: int
+    tier: int | None
+    condition: str = ""
+
+
+@dataclass(frozen=True)
+class Importances:
+    """All dimensions, the most important first. cautions: lines about what the figures are worth."""
+
+    method: Method
+    rows: tuple[Importance, ...]
+    cautions: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields in types that JSON knows."""
+        return {"method": self.method, "rows": [vars(row) for row in self.rows], "cautions": list(self.cautions)}
+
+
+def importances(state: SweepState) -> Importances:
+    """The importance of every dimension for the first aim: by PED-ANOVA from 20 trials on, else by ranks.
+
+    Trials are compared at one epoch (`fair_values`). A dimension that is not always active counts in the trials in
+    which it is: PED-ANOVA weighs it by how many of all and of the best trials those are.
+    Source: Watanabe, Bansal and Hutter 2023 (PED-ANOVA), with conditions as Optuna 5 does them.
+    """
+    fair = fair_values(state.trials)
+    table = {number: _point(state, number) for number in fair.values}
+    method = _method(len(fair.values))
+    costs = {n: (-v if state.aims[0].mode == "max" else v) for n, v in fair.values.items()}
+    raw = _MEASURES[method](table, costs, state.space.dimensions)
+    total = sum(raw.values())
+    rows = [
+        Importance(
+            name=one.name,
+            share=raw[one.name] / total if total and one.name in raw else None,
+            trials=sum(one.name in point for point in table.values()),
+            tier=tier_of(one.keys),
+            condition=condition_of(one),
+        )
+        for one in state.space.dimensions
+    ]
+    rows.sort(key=lambda row: -1.0 if row.share is None else row.share, reverse=True)
+    return Importances(method, tuple(rows), tuple(_cautions(method, fair, rows)))
+
+
+def _method(num_trials: int) -> Method:
+    if num_trials < _FEWEST:
+        return "none"
+    return "PED-ANOVA" if num_trials >= ENOUGH and find_spec("optuna") else "rank correlation"
+
+
+def _point(state: SweepState, number: int) -> dict[str, Any]:
+    setting = state.trial(number).setting
+    found = {one.name: value_of(one, setting) for one in state.space.dimensions if all(k in setting for k in one.keys)}
+    inactive = {one.name for one in state.space.dimensions if one.when and found.get(one.name) is None}
+    return {name: value for name, value in found.items() if name not in inactive}
+
+
+def _cautions(method: Method, fair: Fair, rows: Sequence[Importance]) -> Iterator[str]:
+    num = len(fair.values)
+    if method == "none":
+        yield f"importance needs {_FEWEST} trials with a value, and there are {num}"
+        return
+    if method == "rank correlation":
+        yield f"by rank correlations over {num} trials: only trends that go one way show (PED-ANOVA from {ENOUGH} on)"
+    else:
+        yield f"by PED-ANOVA over {num} trials: how far the best ones differ from all the others"
+    if num < fair.total:
+        yield f"compared at epoch {fair.epoch}, which {num} of {fair.total} trials reached"
+    yield "importance holds for the ranges that were searched: a knob whose range is narrow looks unimportant"
+    yield from _surprises(rows)
+
+
+def _surprises(rows: Sequence[Importance]) -> Iterator[str]:
+    first = rows[0] if rows and rows[0].share is not None else None
+    expected = [row for row in rows if row.tier == 1 and row.share is not None]
+    if first is None or not expected or first.tier in (None, 1):
+        return
+    if all((row.share or 0) < _NEGLIGIBLE for row in expected):
+        names = ", ".join(row.name for row in expected)
+        yield f"{names} is expected first and hardly mattered here: its range may be narrow, or off to one side"
+
+
+Table = Mapping[int, Mapping[str, Any]]
+
+
+def _by_ped_anova(table: Table, costs: Mapping[int, float], space: Sequence[Dimension]) -> dict[str, float]:
+    import optuna
+    from optuna.importance import PedAnovaImportanceEvaluator
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(direction="minimize")
+        kinds = {one.name: _distribution(one, [p[one.name] for p in table.values() if one.name in p]) for one in space}
+        study.add_trials([_frozen(table[number], cost, space, kinds) for number, cost in costs.items()])
+        top = max(_TOP_SHARE, min(_MOST_TOP_SHARE, _FEWEST_TOP / len(costs)))
+        found = PedAnovaImportanceEvaluator(target_quantile=top).evaluate(study)
+    finally:
+        optuna.logging.set_verbosity(before)
+    return {name: float(value) for name, value in found.items()}
+
+
+def _frozen(point: Mapping[str, Any], cost: float, space: Sequence[Dimension], kinds: Mapping[str, Any]) -> Any:
+    import optuna
+
+    known = {one.name: _coded(one, point[one.name]) for one in space if one.name in point}
+    params = {name: value for name, value in known.items() if kinds[name]._contains(value)}  # noqa: SLF001 - the only check
+    chosen = {name: kinds[name] for name in params}
+    return optuna.trial.create_trial(params=params, distributions=chosen, values=[cost])
+
+
+def _distribution(one: Dimension, values: Sequence[Any]) -> BaseDistribution:
+    """The dimension as Optuna knows it, wide enough for values from before it was narrowed."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    if one.choices is not None:
+        return CategoricalDistribution(tuple(range(len(one.choices))))
+    low, high = min([*one.ends[:1], *values]), max([*one.ends[1:], *values])
+    return FloatDistribution(low, high, log=one.scale == "log" and low > 0)
+
+
+def _coded(one: Dimension, value: Any) -> Any:
+    """A choice as its place among the choices: names, numbers and tuples alike."""
+    if one.choices is None:
+        return float(value)
+    return next((k for k, choice in enumerate(one.choices) if _same(choice, value)), -1)
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool((list(one) if isinstance(one, tuple) else one) == (list(other) if isinstance(other, tuple) else other))
+
+
+def _by_ranks(table: Table, costs: Mapping[int, float], space: Sequence[Dimension]) -> dict[str, float]:
+    """The squared rank correlation of numbers; of names, the share of the ranks' variance between them, corrected."""
+    found = {}
+    for one in space:
+        pairs = [(point[one.name], costs[number]) for number, point in table.items() if one.name in point]
+        if len(pairs) >= _FEWEST and len({repr(value) for value, _ in pairs}) > 1:
+            share = len(pairs) / len(table)
+            ranks = ranked([cost for _, cost in pairs])
+            values = [value for value, _ in pairs]
+            measure = _squared_correlation if all(map(_is_number, values)) else _between_names
+            found[one.name] = share * measure(values, ranks)
+    return found
+
+
+def _squared_correlation(values: Sequence[float], ranks: Sequence[float]) -> float:
+    if len(set(ranks)) == 1:
+        return 0.0
+    return statistics.correlation(ranked(values), ranks) ** 2
+
+
+def _between_names(values: Sequence[Any], ranks: Sequence[float]) -> float:
+    """Epsilon squared (Kelley 1935): like a correlation ratio, but without its bias for many names."""
+    groups: dict[str, list[float]] = {}
+    for value, rank in zip(values, ranks, strict=True):
+        groups.setdefault(repr(value), []).append(rank)
+    mean, total = statistics.fmean(ranks), statistics.pvariance(ranks) * len(ranks)
+    free = len(ranks) - len(groups)
+    if total == 0 or free < 1:
+        return 0.0
+    between = sum(len(group) * (statistics.fmean(group) - mean) ** 2 for group in groups.values())
+    return max(0.0, 1 - (total - between) / total * (len(ranks) - 1) / free)
+
+
+def ranked(values: Sequence[float]) -> list[float]:
+    """The ranks of values, from 1; equal ones share the mean of their ranks.
+
+    >>> ranked([0.3, 0.1, 0.3])
+    [2.5, 1.0, 2.5]
+    """
+    places: dict[float, list[int]] = {}
+    for place, value in enumerate(sorted(values), start=1):
+        places.setdefault(value, []).append(place)
+    return [statistics.fmean(places[value]) for value in values]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _by_nothing(table: Table, costs: Mapping[int, float], space: Sequence[Dimension]) -> dict[str, float]:  # noqa: ARG001
+    return {}
+
+
+_MEASURES = {"PED-ANOVA": _by_ped_anova, "rank correlation": _by_ranks, "none": _by_nothing}

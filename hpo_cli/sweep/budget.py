@@ -1,0 +1,87 @@
+"""How much a sweep may still do, and which checkpoints it can give up."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from hpo_cli.record.folder import CHECKPOINTS
+from hpo_cli.sweep.fold import SweepState
+from hpo_cli.sweep.state import Trial
+
+
+def why_no_more(state: SweepState, *, seconds: float) -> str:
+    """Why no further trial begins, empty while one may. seconds: how long the sweep has been running in all."""
+    settings = state.settings
+    if settings.on_failure == "stop" and state.num_failed:
+        return "a trial failed (sweep.on_failure=stop)"
+    if settings.target is not None and reached(state, settings.target):
+        return f"sweep.target={settings.target:g} is reached"
+    if settings.minutes is not None and seconds >= 60 * settings.minutes:
+        return f"sweep.minutes={settings.minutes:g} are over"
+    if settings.epochs is not None and state.trained_epochs >= settings.epochs:
+        return f"sweep.epochs={settings.epochs} are trained"
+    if settings.trials is not None and len(state.trials) >= settings.trials:
+        return f"all {settings.trials} trials are there"
+    return ""
+
+
+def reached(state: SweepState, target: float) -> bool:
+    """Whether a trial has the first objective at `target` or better."""
+    best = state.best()
+    if best is None or best.value is None:
+        return False
+    return best.value >= target if state.aims[0].mode == "max" else best.value <= target
+
+
+def to_clean(state: SweepState, *, disk: int) -> list[Trial]:
+    """Trials that give their checkpoints up: of those that will not train again all but the best ones.
+
+    disk: bytes that all checkpoints take now; above the budget the worst give theirs up first, also of the best,
+    but never the best one's.
+    """
+    sign = 1.0 if state.aims[0].mode == "max" else -1.0
+    over = [trial for trial in state.trials if trial.is_over and trial.number not in state.cleaned]
+    ranked = heapq.nlargest(len(over), over, key=lambda trial: _worth(trial, sign))
+    keep = ranked[: state.settings.keep_best]
+    budget = None if state.settings.disk_gb is None else int(state.settings.disk_gb * 1e9)
+    gone = ranked[state.settings.keep_best :]
+    if budget is None:
+        return gone
+    disk -= sum(checkpoint_bytes(state, trial) for trial in gone)
+    while disk > budget and len(keep) > 1:
+        worst = keep.pop()
+        disk -= checkpoint_bytes(state, worst)
+        gone.append(worst)
+    return gone
+
+
+def _worth(trial: Trial, sign: float) -> float:
+    return float("-inf") if trial.value is None else sign * trial.value
+
+
+def checkpoint_bytes(state: SweepState, trial: Trial) -> int:
+    """What the checkpoints of a trial's runs take on disk."""
+    return sum(_size(place) for place in checkpoint_files(state, trial))
+
+
+def checkpoint_files(state: SweepState, trial: Trial) -> Iterable[Path]:
+    """The checkpoint files of a trial's runs."""
+    for index in range(len(trial.runs)):
+        folder = state.run_folder(trial, index) / CHECKPOINTS
+        yield from (path for path in folder.glob("*") if path.is_file())
+
+
+def clean(state: SweepState, trial: Trial) -> None:
+    """Remove the checkpoints of a trial; its curves, its ledger and its results stay."""
+    for path in list(checkpoint_files(state, trial)):
+        path.unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - many files
+    except OSError:
+        return 0

@@ -1,0 +1,306 @@
+"""Drives a sweep: fills free slots with what the scheduler orders and the search proposes, and records how runs end.
+
+All that is decided is an event in the log, written while its lock is held, and is taken into account by replaying it;
+so a killed sweep goes on where it was, and several machines can drive one sweep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from hpo_cli.errors import ConfigError
+from hpo_cli.plan import RunPlan
+from hpo_cli.sweep.budget import why_no_more
+from hpo_cli.sweep.executors.contract import Adoption, Ended, Executor, Job
+from hpo_cli.sweep.facts import Facts, reports_of
+from hpo_cli.sweep.fold import SweepState
+from hpo_cli.sweep.log import Log
+from hpo_cli.sweep.orders import Exploit, GoOn, New
+from hpo_cli.sweep.schedulers.contract import Scheduler
+from hpo_cli.sweep.search.contract import Search
+from hpo_cli.sweep.state import Event, Trial
+
+POLL_S = 0.2
+MOST_ATTEMPTS = 100
+"""Proposals for one trial that are refused or known already, before the search counts as exhausted."""
+
+
+class Made(Protocol):
+    """A setting made a plan. words: those that compose it; hydra_files: what Hydra would write for them."""
+
+    plan: RunPlan
+    words: tuple[str, ...]
+
+    @property
+    def hydra_files(self) -> Mapping[str, str]:
+        """Name -> text for the run's `.hydra/`."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a driver works with. Each can be replaced by one in virtual time.
+
+    make: setting -> its plan; raises ConfigError.   facts: what the run of an ended job reached.
+    prune: tells the run of a job to stop for good, and why.   begin: what a new run is started with, by its words.
+    banned: why a setting is out of the question.   seconds: a clock.   command: the words that make a run again.
+    link: the newest state of the run in the first folder, made a file of the second one; None where it has none.
+    """
+
+    executor: Executor
+    make: Callable[[Mapping[str, Any]], Made]
+    facts: Callable[[Path], Facts]
+    prune: Callable[[Job, str], None]
+    banned: Callable[[Sequence[Trial], Mapping[str, Any]], str | None]
+    seconds: Callable[[], float]
+    command: Callable[[Made], list[str]]
+    link: Callable[[Path, Path], str | None]
+    job_fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Driver:
+    """One process that drives a sweep.
+
+    who: this process, as the log has it.   told: is told what happens, in lines.
+    """
+
+    def __init__(
+        self,
+        state: SweepState,
+        log: Log,
+        tools: Tools,
+        *,
+        search: Search,
+        scheduler: Scheduler,
+        who: Mapping[str, Any],
+    ) -> None:
+        self.state, self.log, self.tools, self.search, self.scheduler = state, log, tools, search, scheduler
+        self.who = who
+        self.jobs: dict[tuple[int, int], Job] = {}
+        self.rows: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        self.no_more = ""
+        """Why no further trial begins; empty while one may."""
+        self.is_closing = False
+        self._began = tools.seconds()
+        self._exhausted = ""
+        self._num_edits = len(state.edits)
+        state.hears = scheduler.heard
+
+    @property
+    def seconds(self) -> float:
+        """How long the sweep has been running, in all its sessions."""
+        return self.state.seconds_before + self.tools.seconds() - self._began
+
+    def write(self, *events: Event) -> list[Event]:
+        """Append events to the log and take them in. Only while it is locked."""
+        written = self.log.append(*events)
+        self.state.replay(written)
+        return written
+
+    def step(self, ended: Sequence[Ended] = ()) -> list[Event]:
+        """Record what ended, and begin what there is to begin; the events written. One turn of the driver."""
+        with self.log.locked():
+            self.state.replay(self.log.news())
+            written = [event for end in ended for event in self._record(end)]
+            jobs = self._next_jobs(written)
+        for job in jobs:
+            self.tools.executor.start(job)
+        return written
+
+    def watch(self) -> list[tuple[Trial, str]]:
+        """Read the newest rows of all runs that train here; the trials that the scheduler wants stopped, and why."""
+        verdicts = []
+        for place, job in list(self.jobs.items()):
+            rows = self.tools.executor.rows(job)
+            if not rows:
+                continue
+            kept = self.rows.setdefault(place, [])
+            kept.extend(rows)
+            trial = self.state.trial(job.trial)
+            settings = self.state.settings
+            reports = reports_of(kept, self.state.aims, settings.reduce)
+            trial.runs[job.run].reports = {**trial.runs[job.run].reports, **reports}
+            self.scheduler.heard(trial)
+            why = None if trial.stopping else self.scheduler.verdict(trial, self.state.trials)
+            if why:
+                verdicts.append((trial, why))
+        return verdicts
+
+    def prune(self, trial: Trial, why: str) -> None:
+        """Stop a trial for good: its runs are told, and end by themselves."""
+        with self.log.locked():
+            self.state.replay(self.log.news())
+            if not trial.stopping and not trial.is_over:
+                self.write({"event": "stopping", "trial": trial.number, "why": why})
+        for place, job in self.jobs.items():
+            if place[0] == trial.number:
+                self.tools.prune(job, why)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing trains here any more, and nothing will."""
+        if self.jobs:
+            return False
+        if self.is_closing:
+            return True
+        return not (self.state.is_held or self.state.running or self.state.ready)
+
+    def _next_jobs(self, written: list[Event]) -> list[Job]:
+        jobs: list[Job] = []
+        while not (self.is_closing or self.state.is_held) and len(self.jobs) < self.tools.executor.slots:
+            place = next(iter(self.state.ready), None)
+            if place is None:
+                events = self._order()
+                if not events:
+                    break
+                written += events
+                continue
+            job = self._job(*place)
+            written += self.write(self._started(job))
+            self.jobs[place] = job
+            jobs.append(job)
+        return jobs
+
+    def _order(self) -> list[Event]:
+        """What the scheduler wants next, as events that are in the log; empty for nothing."""
+        if self._num_edits != len(self.state.edits):  # there may be more settings now
+            self._num_edits, self._exhausted = len(self.state.edits), ""
+        self.no_more = self._exhausted or why_no_more(self.state, seconds=self.seconds)
+        order = self.scheduler.next(self.state.trials, may_begin=not self.no_more)
+        if isinstance(order, New):
+            return self._propose(order)
+        if isinstance(order, GoOn):
+            return self.write({"event": "ordered", "trial": order.trial, "until": order.until, "why": order.why})
+        if isinstance(order, Exploit):
+            return self.write(self._adopting(order))
+        return []
+
+    def _propose(self, order: New) -> list[Event]:
+        """A new trial in the log; the scheduler is asked again when there is none."""
+        number = len(self.state.trials) + 1
+        said: list[Event] = []
+        for attempt in range(max(MOST_ATTEMPTS, self.search.size or 0)):
+            setting = self.search.propose(self.state.trials, number, attempt=attempt)
+            if setting is None:
+                break
+            reason = self.tools.banned(self.state.trials, setting)
+            made = None
+            if reason is None:
+                try:
+                    made = self.tools.make({**setting, **self.state.inner[0]})
+                except ConfigError as error:
+                    reason = str(error)
+            if made is None:
+                said += self._refuse(setting, reason or "")
+                continue
+            plan_id = made.plan.plan_id
+            if self.state.settings.duplicates == "skip" and plan_id in self.state.plan_ids:
+                continue
+            proposed = {"event": "proposed", "trial": number, "setting": dict(setting), "plan_id": plan_id}
+            more = {"notes": dict(order.notes), "until": order.until, "words": list(made.words)}
+            return [*said, *self.write({**proposed, **more})]
+        self._exhausted = f"no further setting: {len(self.state.trials)} were tried"
+        self.no_more = self._exhausted
+        return [*said, *self._order()]
+
+    def _refuse(self, setting: Mapping[str, Any], reason: str) -> list[Event]:
+        if any(event["setting"] == dict(setting) for event in self.state.refused):
+            return []
+        return self.write({"event": "refused", "setting": dict(setting), "reason": reason})
+
+    def _adopting(self, order: Exploit) -> Event:
+        """The exploit as an event. The states are linked at once, so that nothing can remove them."""
+        target, source = self.state.trial(order.trial), self.state.trial(order.source)
+        places = [self.state.run_folder(source, run.index) for run in source.runs]
+        files = [
+            self.tools.link(place, self.state.run_folder(target, run.index))
+            for place, run in zip(places, target.runs, strict=True)
+        ]
+        if None in files:  # the other one has nothing to give
+            return {"event": "ordered", "trial": order.trial, "until": order.until, "why": ""}
+        return {
+            "event": "adopting",
+            "trial": order.trial,
+            "source": order.source,
+            "files": files,
+            "changes": dict(order.changes),
+            "until": order.until,
+            "why": order.why,
+        }
+
+    def _job(self, number: int, index: int) -> Job:
+        trial = self.state.trial(number)
+        run = trial.runs[index]
+        made = self.tools.make({**trial.setting, **self.state.inner[index]})
+        adopt = None
+        if trial.adopt is not None:
+            source = self.state.run_folder(self.state.trial(trial.adopt["source"]), index)
+            event = trial.adopt
+            adopt = Adoption(event["files"][index], str(source), event["changes"], event.get("why") or "")
+        minutes = self.state.settings.timeout_minutes
+        return Job(
+            trial=number,
+            run=index,
+            folder=self.state.run_folder(trial, index),
+            plan=made.plan.to_dict(),
+            begin={
+                "command": self.tools.command(made),
+                "overrides": list(made.words),
+                "hydra_files": dict(made.hydra_files),
+            },
+            until=trial.until,
+            adopt=adopt,
+            attempt=run.attempts + 1,
+            timeout_s=None if minutes is None else 60 * minutes,
+            **self.tools.job_fields,
+        )
+
+    def _started(self, job: Job) -> Event:
+        return {
+            "event": "started",
+            "trial": job.trial,
+            "run": job.run,
+            "folder": job.folder.name,
+            "attempt": job.attempt,
+            "until": job.until,
+            "process": dict(self.who),
+        }
+
+    def _record(self, end: Ended) -> list[Event]:
+        job = end.job
+        place = (job.trial, job.run)
+        self.jobs.pop(place, None)
+        self.rows.pop(place, None)
+        return self.write(self.ended_event(job.trial, job.run, end.status, reason=end.reason, cause=end.cause))
+
+    def ended_event(self, number: int, index: int, status: str, *, reason: str = "", cause: str = "") -> Event:
+        """How a run ended, by its job and its files, in the sweep's terms."""
+        trial = self.state.trial(number)
+        run = trial.runs[index]
+        facts = self.tools.facts(self.state.run_folder(trial, index))
+        standing = self._standing(trial, facts, status, cause=cause, lost=run.lost)
+        return {
+            "event": "ended",
+            "trial": number,
+            "run": index,
+            "status": standing,
+            "epoch": facts.epoch,
+            "reports": [[epoch, list(values)] for epoch, values in facts.reports.items()],
+            "values": None if facts.values is None else list(facts.values),
+            "seconds": facts.seconds,
+            "reason": "" if standing in ("finished", "paused") else reason or facts.reason,
+            "cause": cause,
+        }
+
+    def _standing(self, trial: Trial, facts: Facts, status: str, *, cause: str, lost: int) -> str:
+        if status == "finished":
+            return "finished"
+        if status == "stopped":
+            if trial.stopping or trial.until is None:
+                return "stopped"
+            return "paused" if facts.epoch >= trial.until else "stopped"
+        if status == "interrupted" or cause == "asked":
+            return "interrupted"
+        return "lost" if cause == "machine" and lost < self.state.settings.retries else "failed"

@@ -1,0 +1,283 @@
+"""Changes of a sweep while it runs, as words: `workers=4 trials+=20 lr=interval(1e-4,1e-2) ban:optimizer=sgd pause`.
+
+Pure: words and a state in, another state's settings and space out. `editing.py` takes them from the sweep's folder.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from hpo_cli.errors import ConfigError, Problem, did_you_mean, shown
+from hpo_cli.options import list_options
+from hpo_cli.rules import checked
+from hpo_cli.steer.changes import OPERATIONS
+from hpo_cli.steer.hot import canonical
+from hpo_cli.steer.words import split_word
+from hpo_cli.sweep.fold import SweepState
+from hpo_cli.sweep.settings import SweepSettings
+from hpo_cli.sweep.space import Dimension, Space
+from hpo_cli.sweep.state import Event
+
+EDITABLE = (
+    "workers", "trials", "minutes", "epochs", "target", "timeout_minutes", "retries", "on_failure", "keep_best",
+    "disk_gb",
+)  # fmt: skip
+"""Settings that mean the same whenever they change; the others make trials that cannot be compared."""
+ACTS = ("pause", "unpause", "stop")
+BAN = "ban:"
+Act = Literal["pause", "unpause", "stop"]
+_INTERVAL = re.compile(r"interval\(\s*([^,()]+?)\s*,\s*([^,()]+?)\s*\)")
+_CHOICE = re.compile(r"choice\((.*)\)")
+_NUMBER_WORDS = {"true": True, "false": False, "null": None, "none": None}
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One word, taken apart. op: `=`, `+=`, `-=`, `*=`, `/=`; `ban` for a value that is to go; empty for an act."""
+
+    word: str
+    key: str
+    op: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What edits come to. lines: what changes, for people; act: pause, unpause or stop, in the order of the words."""
+
+    settings: SweepSettings
+    space: Space
+    lines: tuple[str, ...] = ()
+    acts: tuple[Act, ...] = ()
+    is_narrower: bool = False
+
+
+@dataclass
+class _Draft:
+    state: SweepState
+    settings: SweepSettings
+    space: Space
+    lines: list[str] = field(default_factory=list)
+    acts: list[Act] = field(default_factory=list)
+
+
+def read_edit(word: str) -> Edit:
+    """A word taken apart. Raises ConfigError.
+
+    >>> read_edit("trials+=20")
+    Edit(word='trials+=20', key='trials', op='+=', text='20')
+    >>> read_edit("ban:optimizer=sgd").op
+    'ban'
+    """
+    if word in ACTS:
+        return Edit(word, word)
+    if "=" not in word:
+        near = did_you_mean(word, [*ACTS, *(f"{key}=" for key in EDITABLE)])
+        raise ConfigError(word, rule="is no change of a sweep", fix=near or _USE)
+    if word.startswith(BAN):
+        key, _, text = word.removeprefix(BAN).partition("=")
+        if not key or not text.strip():
+            raise ConfigError(word, rule="names no value that is to go", fix="write ban:optimizer=sgd")
+        return Edit(word, key, "ban", text.strip())
+    found = split_word(word)
+    return Edit(word, found.key.removeprefix("sweep."), found.op, found.text)
+
+
+def revised(words: Sequence[str], state: SweepState) -> Outcome:
+    """What the words make of a sweep's settings and space. Raises ConfigError naming every problem."""
+    draft = _Draft(state, state.settings, state.space)
+    problems: list[Problem] = []
+    for word in words:
+        try:
+            _apply(draft, read_edit(word))
+        except ConfigError as error:
+            problems.extend(error.problems)
+    if "pause" in draft.acts and "unpause" in draft.acts:
+        problems.append(Problem("pause", "and unpause at once", "give one of them"))
+    if problems:
+        raise ConfigError.of(problems)
+    narrower = draft.space.differences(state.space)
+    lines = (*draft.lines, *narrower)
+    return Outcome(draft.settings, draft.space, lines, tuple(draft.acts), is_narrower=bool(narrower))
+
+
+def events_of(outcome: Outcome, *, who: str, why: str = "", id: str = "") -> list[Event]:  # noqa: A002 - as in the log
+    """The events that carry edits out; none where nothing changes."""
+    by = {"id": id, "who": who, "why": why}
+    events: list[Event] = []
+    if outcome.lines or "stop" in outcome.acts:
+        stop = {"stop": True} if "stop" in outcome.acts else {}
+        changes = [*outcome.lines, *(["it ends, running trials save their state"] if stop else [])]
+        found = {"changes": changes, "settings": asdict(outcome.settings), "space": outcome.space.to_json()}
+        events.append({"event": "edited", **found, **stop, **by})
+    for act, event in (("pause", "held"), ("unpause", "unheld")):
+        if act in outcome.acts:
+            events.append({"event": event, **by})
+    return events
+
+
+def _apply(draft: _Draft, edit: Edit) -> None:
+    if not edit.op:
+        _act(draft, edit)
+    elif edit.op == "ban":
+        _ban(draft, edit)
+    elif edit.key in EDITABLE:
+        _set(draft, edit)
+    elif edit.key in SweepSettings.__dataclass_fields__:
+        rule = "cannot change while a sweep runs: its trials could not be compared"
+        raise ConfigError(edit.word, rule=rule, fix=f"begin another sweep, or change {', '.join(EDITABLE)}")
+    else:
+        _narrow(draft, edit)
+
+
+def _act(draft: _Draft, edit: Edit) -> None:
+    is_held = draft.state.is_held
+    if (edit.key == "pause" and is_held) or (edit.key == "unpause" and not is_held):
+        raise ConfigError(edit.key, rule="is so already" if is_held else "but the sweep is not paused")
+    draft.acts.append(edit.key)  # type: ignore[arg-type]
+
+
+def _set(draft: _Draft, edit: Edit) -> None:
+    old = _now(draft, edit.key)
+    given = _value(edit.text)
+    new = given if edit.op == "=" else _computed(edit, old, given)
+    rule = list_options("sweep")["default"].rules.get(edit.key, {})
+    new, problems = checked(edit.key, new, rule=rule, default=None if rule.get("type") else old)
+    if problems:
+        raise ConfigError.of(problems)
+    if new == getattr(draft.settings, edit.key):
+        raise ConfigError(edit.key, rule=f"is {shown(new)} already")
+    draft.lines.append(f"sweep.{edit.key}: was {shown(old)}, now {shown(new)}")
+    draft.settings = replace(draft.settings, **{edit.key: new})
+
+
+def _now(draft: _Draft, key: str) -> Any:
+    """The value of a setting; of one that was left open, what came of that."""
+    old = getattr(draft.settings, key)
+    if old is None and key == "trials":
+        return draft.state.total
+    if old is None and key == "workers":
+        return sum(int(event.get("workers") or 0) for event in draft.state.joined) or None
+    return old
+
+
+def _computed(edit: Edit, old: Any, given: Any) -> Any:
+    fix = f"write {edit.key}=..."
+    if not _is_number(given):
+        raise ConfigError(edit.word, rule=f"{edit.op} needs a number", fix=fix)
+    if not _is_number(old):
+        raise ConfigError(
+            edit.word, rule=f"{edit.op} needs a number to act on, and {edit.key} is {shown(old)}", fix=fix
+        )
+    try:
+        return OPERATIONS[edit.op](old, given)
+    except (ZeroDivisionError, OverflowError) as error:
+        raise ConfigError(edit.word, rule="gives no number", fix=fix) from error
+
+
+def _ban(draft: _Draft, edit: Edit) -> None:
+    found = _dimensions(draft.space, edit)
+    value = _value(edit.text)
+    having = [one for one in found if one.choices is None or one.contains(value)]
+    for one in having or found:
+        draft.space = draft.space.without(one.name, value)
+
+
+def _narrow(draft: _Draft, edit: Edit) -> None:
+    if edit.op != "=":
+        raise ConfigError(
+            edit.word, rule="a range has no one value to act on", fix=f"write {edit.key}=interval(low,high)"
+        )
+    found = _dimensions(draft.space, edit)
+    draft.space = draft.space.narrowed({one.name: _box(edit, one) for one in found})
+
+
+def _dimensions(space: Space, edit: Edit) -> list[Dimension]:
+    """The dimensions of that name, or that set that key: an option's own each, where several have one."""
+    named = [one for one in space.dimensions if one.name == edit.key]
+    having = [one for one in space.dimensions if canonical(edit.key) in map(canonical, one.keys)]
+    found = named or [one for one in having if _can_be_active(one, space)] or having
+    if not found:
+        names = [*EDITABLE, *(one.name for one in space.dimensions)]
+        near = (
+            did_you_mean(edit.key, names)
+            or f"it searches {', '.join(one.name for one in space.dimensions) or 'nothing'}"
+        )
+        raise ConfigError(
+            edit.word, rule="names nothing that this sweep searches, and no setting that can change", fix=near
+        )
+    return found
+
+
+def _can_be_active(one: Dimension, space: Space) -> bool:
+    """Whether the options that it belongs to are still searched."""
+    lists = {key: other for other in space.dimensions if other.choices is not None for key in other.keys}
+    read = [(condition, lists[condition.key]) for condition in one.when if condition.key in lists]
+    return all(any(other.contains(value) for value in condition.values) for condition, other in read)
+
+
+def _box(edit: Edit, one: Dimension) -> Sequence[Any]:
+    """(low, high) of a range, or the values of a list that stay. Raises ConfigError."""
+    interval = _INTERVAL.fullmatch(edit.text)
+    if interval and one.choices is None:
+        low, high = (_value(text) for text in interval.groups())
+        if not (_is_number(low) and _is_number(high) and low < high):
+            raise ConfigError(edit.word, rule="is no range", fix=f"write {edit.key}=interval(low,high)")
+        return low, high
+    if interval and one.choices is not None:
+        low, high = (_value(text) for text in interval.groups())
+        return [value for value in one.choices if _is_number(value) and low <= value <= high]
+    if one.choices is None:
+        rule = f"would make another list of the range {one}"
+        raise ConfigError(edit.word, rule=rule, fix=f"narrow it: {edit.key}=interval(low,high)")
+    values = _values(edit.text)
+    if unknown := [value for value in values if not one.contains(value)]:
+        raise ConfigError(
+            one.name, unknown[0], rule=f"was never searched here ({one})", fix="a sweep can only be narrowed"
+        )
+    return values
+
+
+def _values(text: str) -> list[Any]:
+    choice = _CHOICE.fullmatch(text)
+    inner = choice[1] if choice else text
+    return [_value(part) for part in _parts(inner)]
+
+
+def _parts(text: str) -> list[str]:
+    """The parts between commas outside of brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[({") - (letter in "])}")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _value(text: str) -> Any:
+    """A scalar or a list as people type it."""
+    text = text.strip()
+    if text.startswith("[") and text.endswith("]"):
+        return [_value(part) for part in _parts(text[1:-1])]
+    if text.lower() in _NUMBER_WORDS:
+        return _NUMBER_WORDS[text.lower()]
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        return number if math.isfinite(number) else text
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_USE = "write workers=4, trials+=20, lr=interval(1e-4,1e-2), ban:optimizer=sgd, pause, unpause or stop"

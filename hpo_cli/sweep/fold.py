@@ -1,0 +1,267 @@
+"""Replays a sweep's log into the state it leaves. Every process that drives or reads a sweep sees it so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from hpo_cli.errors import UserError
+from hpo_cli.sweep.log import SWEEP, read_from
+from hpo_cli.sweep.search.contract import Aim
+from hpo_cli.sweep.settings import SweepSettings
+from hpo_cli.sweep.space import Space
+from hpo_cli.sweep.state import Event, Run, RunStatus, Trial, clean_values
+
+Hears = Callable[[Trial], None]
+
+_LEADS_TO: Mapping[str, RunStatus] = {
+    "finished": "finished",
+    "paused": "paused",
+    "stopped": "stopped",
+    "failed": "failed",
+    "lost": "waiting",
+    "interrupted": "waiting",
+}
+"""How a run that ended so stands afterwards."""
+
+
+class SweepState:
+    """A sweep as its log tells it.
+
+    trials: by number, from 1, in a list.   ready: (trial, run) of the runs that only lack a slot, in order.
+    hears: is told of every trial that changed.
+    """
+
+    def __init__(self, folder: Path, *, hears: Hears = lambda trial: None) -> None:
+        self.folder = folder
+        self.hears = hears
+        self.began: Event = {}
+        self.trials: list[Trial] = []
+        self.plan_ids: dict[str, int] = {}
+        self.ready: dict[tuple[int, int], None] = {}
+        self.running: dict[tuple[int, int], None] = {}
+        self.refused: list[Event] = []
+        self.joined: list[Event] = []
+        self.edits: list[Event] = []
+        self.cleaned: set[int] = set()
+        self.is_held = False
+        self.ended: Event | None = None
+        self.trained_epochs = 0
+        self.num_failed = 0
+        self._best: Trial | None = None
+        self.seconds_before = 0.0
+        self.aims: tuple[Aim, ...] = ()
+        self.settings: SweepSettings
+        self.space: Space
+
+    @property
+    def id(self) -> str:
+        """The name of its folder."""
+        return self.folder.name
+
+    @property
+    def name(self) -> str:
+        """What its runs are called."""
+        return str(self.began.get("name", ""))
+
+    @property
+    def epochs(self) -> int:
+        """The epochs of a trial that is trained to its end."""
+        return int(self.began["epochs"])
+
+    @property
+    def total(self) -> int | None:
+        """How many trials there will be, as far as that is known."""
+        size: int | None = self.began.get("size")
+        known = [number for number in (self.settings.trials, size) if number is not None]
+        return max(min(known), len(self.trials)) if known else None
+
+    @property
+    def inner(self) -> list[Mapping[str, Any]]:
+        """What each run of a trial has beside the setting, such as its seed."""
+        return list(self.began["inner"])
+
+    def trial(self, number: int) -> Trial:
+        """The trial of that number, from 1."""
+        return self.trials[number - 1]
+
+    def best(self) -> Trial | None:
+        """The trial with the best first objective, whether it trained to its end or not; None while none has a value."""
+        return self._best
+
+    def _compare(self, trial: Trial) -> None:
+        """Keep the best in mind, so that no ending has to look at all trials."""
+        if trial is self._best:
+            self._best = min((t for t in self.trials if t.value is not None), key=self._rank, default=None)
+        elif trial.value is not None and (self._best is None or self._rank(trial) < self._rank(self._best)):
+            self._best = trial
+
+    def _rank(self, trial: Trial) -> float:
+        return (-1.0 if self.aims[0].mode == "max" else 1.0) * (trial.value or 0.0)
+
+    def run_folder(self, trial: Trial, index: int) -> Path:
+        """Where a run of a trial lies."""
+        return self.folder / trial.runs[index].folder
+
+    def replay(self, events: Iterable[Event]) -> None:
+        """Take events in. Those of unknown kinds are passed over."""
+        for event in events:
+            take = _TAKES.get(event["event"])
+            if take is not None:
+                take(self, event)
+
+    def _begin(self, event: Event) -> None:
+        self.began = event
+        self.aims = tuple(Aim(**aim) for aim in event["aims"])
+        self._configure(event)
+
+    def _configure(self, event: Event) -> None:
+        if "settings" in event:
+            self.settings = settings_from(event["settings"])
+        if "space" in event:
+            self.space = Space.from_json(event["space"], self.began.get("space_base") or {})
+
+    def _propose(self, event: Event) -> None:
+        number = event["trial"]
+        if number != len(self.trials) + 1:
+            return
+        runs = [Run(index, run_name(self.id, number, index, len(self.inner))) for index in range(len(self.inner))]
+        trial = Trial(
+            number, event["setting"], event["plan_id"], runs, event.get("notes") or {}, until=event.get("until"),
+            proposed=event,
+        )  # fmt: skip
+        self.trials.append(trial)
+        self.plan_ids.setdefault(trial.plan_id, number)
+        self.ready.update({(number, run.index): None for run in runs})
+        self.ended = None
+        self.hears(trial)
+
+    def _order(self, event: Event) -> None:
+        trial = self.trial(event["trial"])
+        trial.until = event.get("until")
+        if event["event"] == "adopting":
+            trial.adopt = event
+        for run in trial.runs:
+            if run.status == "paused":
+                run.status = "waiting"
+                self.ready[trial.number, run.index] = None
+        self.ended = None
+        self.hears(trial)
+
+    def _start(self, event: Event) -> None:
+        trial = self.trial(event["trial"])
+        run = trial.runs[event["run"]]
+        run.status, run.started, run.attempts = "running", event, run.attempts + 1
+        self.ready.pop((trial.number, run.index), None)
+        self.running[trial.number, run.index] = None
+        self.hears(trial)
+
+    def _end(self, event: Event) -> None:
+        trial = self.trial(event["trial"])
+        run = trial.runs[event["run"]]
+        place = (trial.number, run.index)
+        self.running.pop(place, None)
+        epoch = event.get("epoch") or 0
+        self.trained_epochs += max(0, epoch - run.epoch)
+        run.status, run.epoch = _LEADS_TO.get(event["status"], "failed"), epoch
+        run.reports = {epoch: clean_values(values) for epoch, values in event.get("reports") or ()}
+        run.values = clean_values(event["values"]) if event.get("values") is not None else None
+        run.seconds = event.get("seconds") or 0.0
+        run.reason = event.get("reason") or ""
+        if event["status"] == "lost":
+            run.lost += 1
+        if event["status"] in ("paused", "finished"):
+            trial.adopt = None
+        if run.status == "waiting":
+            self.ready[place] = None
+        if run.status == "failed":
+            trial.why = run.reason
+            self.num_failed += 1
+        if run.status == "stopped" and not trial.why:
+            trial.why = run.reason
+        if trial.status in ("failed", "stopped"):
+            for other in trial.runs:
+                self.ready.pop((trial.number, other.index), None)
+        self._compare(trial)
+        self.hears(trial)
+
+    def _stop(self, event: Event) -> None:
+        trial = self.trial(event["trial"])
+        trial.stopping, trial.why = True, event.get("why") or ""
+        for run in trial.runs:  # those that have no process to tell it to
+            if run.status in ("waiting", "paused"):
+                run.status = "stopped"
+                self.ready.pop((trial.number, run.index), None)
+        self.hears(trial)
+
+    def _edit(self, event: Event) -> None:
+        self.edits.append(event)
+        self._configure(event)
+        self.ended = None
+
+    def _join(self, event: Event) -> None:
+        self.joined.append(event)
+        self.ended = None
+
+    def _leave(self, event: Event) -> None:
+        self.seconds_before += event.get("seconds") or 0.0
+        self.joined = [other for other in self.joined if other.get("who") != event.get("who")]
+
+    def _hold(self, event: Event) -> None:
+        self.is_held = event["event"] == "held"
+
+    def _clean(self, event: Event) -> None:
+        self.cleaned.update(event["trials"])
+
+    def _refuse(self, event: Event) -> None:
+        self.refused.append(event)
+
+    def _conclude(self, event: Event) -> None:
+        self.ended = event
+
+
+_TAKES: Mapping[str, Callable[[SweepState, Event], None]] = {
+    "began": SweepState._begin,
+    "joined": SweepState._join,
+    "left": SweepState._leave,
+    "proposed": SweepState._propose,
+    "refused": SweepState._refuse,
+    "ordered": SweepState._order,
+    "adopting": SweepState._order,
+    "started": SweepState._start,
+    "ended": SweepState._end,
+    "stopping": SweepState._stop,
+    "edited": SweepState._edit,
+    "held": SweepState._hold,
+    "unheld": SweepState._hold,
+    "cleaned": SweepState._clean,
+    "ended_sweep": SweepState._conclude,
+}
+
+
+def read_sweep(folder: Path) -> SweepState:
+    """The state of the sweep in `folder`, by its log. Raises UserError where there is none."""
+    state = SweepState(folder)
+    state.replay(read_from(folder / SWEEP, 0)[0])
+    if not state.began:
+        raise UserError(f"{folder}: no sweep ({SWEEP} is missing or has no beginning); `hpo-run ls` lists sweeps")
+    return state
+
+
+def run_name(sweep: str, trial: int, index: int, num_runs: int) -> str:
+    """What the folder of a trial's run is called: its sweep, its number, and which of several seeds or folds it is."""
+    return f"{sweep}-{trial}" if num_runs == 1 else f"{sweep}-{trial}-{index + 1}"
+
+
+def settings_from(saved: Mapping[str, Any]) -> SweepSettings:
+    """Settings as JSON brought them back: lists are tuples again."""
+    known = {field.name for field in fields(SweepSettings)}
+    return SweepSettings(**{key: _tuples(value) for key, value in saved.items() if key in known})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+

@@ -1,0 +1,45 @@
+"""What ran out of memory is not tried again with as large a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from hpo_cli.sweep.space import Setting
+from hpo_cli.sweep.state import Trial
+
+BATCH = "batch_size"
+
+
+def banned(trials: Sequence[Trial], setting: Setting) -> str | None:
+    """Why a setting is out of the question after what happened to `trials`; None when it is not.
+
+    A trial that failed for want of memory bans its batch size and all above it, unless a trial with as large a batch
+    has trained: then it was not the batch alone. A setting that says nothing of the batch size is never banned.
+    """
+    return over(lowest_that_failed(trials), setting)
+
+
+def over(limit: float | None, setting: Setting) -> str | None:
+    """As `banned`, with the limit known."""
+    size = _size(setting)
+    if limit is None or size is None or size < limit:
+        return None
+    return f"{BATCH}={size:g}: a trial with {BATCH}={limit:g} ran out of memory"
+
+
+def lowest_that_failed(trials: Sequence[Trial]) -> float | None:
+    """The smallest batch size that ran out of memory and that no larger or equal one survived; None: none did."""
+    failed = _sizes(trial for trial in trials for run in trial.runs if getattr(run, "cause", "") == "memory" and run.status == "failed")
+    if not failed:
+        return None
+    trained = max(_sizes(trial for trial in trials if trial.status != "failed" and trial.epoch > 0), default=0.0)
+    return min((size for size in failed if size > trained), default=None)
+
+
+def _sizes(trials: Iterable[Trial]) -> list[float]:
+    return [size for trial in trials if (size := _size(trial.setting)) is not None]
+
+
+def _size(setting: Setting) -> float | None:
+    value = setting.get(BATCH)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

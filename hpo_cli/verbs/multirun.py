@@ -1,0 +1,162 @@
+"""`hpo-run -m ...`: what the words of a sweep ask for, decided."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpo_cli.errors import ConfigError
+from hpo_cli.sweep.interrupts import Interrupts
+from hpo_cli.verbs.arguments import OUTPUTS_VARIABLE
+from hpo_cli.verbs.composing import AUTO, ComposeWords
+
+if TYPE_CHECKING:
+    from hpo_cli.grammar import SweepWords
+    from hpo_cli.sweep.asked import Asked
+    from hpo_cli.sweep.dimension import Dimension
+    from hpo_cli.sweep.settings import SweepSettings
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The words of a sweep, told apart. parent: what stands behind `resume=`, where trials are branches of a run."""
+
+    words: ComposeWords
+    found: SweepWords
+    settings: SweepSettings
+    parent: str | None = None
+
+
+def multirun(words: ComposeWords, *, allow: Sequence[str] = ()) -> int:
+    """Sweep as the words ask; the exit code: 0, 1 when a trial failed for good, 128 + n after a signal."""
+    from hpo_cli.verbs.sweeping import begin, change, drive, open_again
+
+    interrupts = Interrupts()
+    interrupts.install()
+    wish = read(words)
+    folder = _existing(wish)
+    if folder is None:
+        return drive(begin(ask(wish, allow=allow), words), interrupts, allow=allow)
+    opened = open_again(folder)
+    if wish.found.base or wish.found.dimensions or wish.settings.resume is None:
+        given = [key.removeprefix("sweep.") for key in map(_key, wish.found.sweep) if key.startswith("sweep.")]
+        for line in change(opened, ask(wish, allow=allow), given=given):
+            sys.stderr.write(f"{folder.name}: {line}\n")
+    return drive(opened, interrupts, allow=allow)
+
+
+def dry_run(words: ComposeWords, *, allow: Sequence[str] = ()) -> int:
+    """Show what a sweep would train, and what it would cost; the exit code."""
+    from hpo_cli.verbs.sweep_preview import preview
+
+    return preview(ask(read(words), allow=allow), words)
+
+
+def read(words: ComposeWords) -> Wish:
+    """The words told apart, and what `sweep.*` says. Raises ConfigError."""
+    from hpo_cli.grammar import read_sweep_words
+    from hpo_cli.sweep.settings import sweep_settings
+
+    runs = [word for word in words.overrides if _key(word) == "resume"]
+    rest = tuple(word for word in words.overrides if _key(word) not in ("resume", "branch"))
+    found = read_sweep_words(rest, config_dir=words.config_dir)
+    settings = sweep_settings(found.sweep, config_dir=words.config_dir)
+    return Wish(words, found, settings, parent=runs[-1].partition("=")[2] if runs else None)
+
+
+def ask(wish: Wish, *, allow: Sequence[str] = ()) -> Asked:
+    """What is to be swept, with everything decided. Raises ConfigError naming every problem."""
+    from hpo_cli.composer import Composer
+    from hpo_cli.sweep.asked import Asked, aims_of, inner_of
+    from hpo_cli.sweep.settings import decide
+    from hpo_cli.sweep.space import Space
+
+    found, parent = wish.found, None
+    base = replace(wish.words, overrides=found.base)
+    _refuse_auto(found.base)
+    if wish.parent is not None:
+        from hpo_cli.verbs.offspring import of_run
+
+        parent, base = of_run(wish.parent, base, outputs=outputs_of(wish.words.overrides), allow=allow)
+    composer = Composer(base.overrides, config_dir=base.config_dir, config_name=base.config_name)
+    first = {key: choices[0] for key, choices in _listed(found).items()}
+    plan = composer.made({**first, **(found.inner[0] if found.inner else {})}).plan
+    dimensions = [*found.dimensions, *_own(wish, plan.choices, base)]
+    space = Space(tuple(dimensions), _read_by_conditions(dimensions, plan.config, plan.choices))
+    settings = decide(wish.settings, space)
+    return Asked(
+        words=wish.words.overrides,
+        base=base.overrides,
+        plan=plan,
+        space=space,
+        settings=settings,
+        aims=aims_of(found.aims, plan, settings),
+        inner=inner_of(found.inner, plan, settings),
+        parent=parent,
+        launcher=found.launcher,
+        first=first,
+    )
+
+
+def outputs_of(words: Sequence[str]) -> str:
+    """The folder of all runs, by the words or the environment."""
+    given = [word.partition("=")[2] for word in words if _key(word) == "outputs"]
+    return given[-1] if given else os.environ.get(OUTPUTS_VARIABLE) or "outputs"
+
+
+def _existing(wish: Wish) -> Path | None:
+    """The folder of the sweep that is meant to go on; None for a new one. Raises UserError."""
+    from hpo_cli.record.sweeps import find_sweep, is_sweep
+
+    settings = wish.settings
+    if settings.resume is not None:
+        return find_sweep(settings.resume, outputs_of(wish.words.overrides))
+    return Path(settings.dir) if settings.dir and is_sweep(settings.dir) else None
+
+
+def _listed(found: SweepWords) -> dict[str, Sequence[Any]]:
+    """Group -> the options that are listed for it."""
+    groups = [one for one in found.dimensions if one.keys[0] in found.groups and len(one.keys) == 1]
+    return {one.keys[0]: one.choices for one in groups if one.choices}
+
+
+def _own(wish: Wish, choices: Mapping[str, str], base: ComposeWords) -> Sequence[Dimension]:
+    """The ranges that options bring along, where a search is asked for and no range is named."""
+    from hpo_cli.grammar import OWN_GROUPS, own_space
+    from hpo_cli.sweep.settings import searches_own_space
+
+    found, settings = wish.found, wish.settings
+    if not searches_own_space(settings) or (settings.groups is None and found.has_ranges):
+        return []
+    named = [group for group in found.groups if group in OWN_GROUPS]
+    groups = settings.groups or named or OWN_GROUPS
+    return own_space({**choices, **_listed(found)}, groups, config_dir=base.config_dir, taken=found.taken)
+
+
+def _read_by_conditions(
+    dimensions: Sequence[Dimension], config: Mapping[str, Any], choices: Mapping[str, str]
+) -> dict[str, Any]:
+    """What the config has where conditions look."""
+    keys = {condition.key for one in dimensions for condition in one.when}
+    return {key: choices[key] if key in choices else _at(config, key) for key in sorted(keys)}
+
+
+def _at(config: Mapping[str, Any], key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _refuse_auto(words: Sequence[str]) -> None:
+    if f"batch_size={AUTO}" in words:
+        rule = "is measured for one model, and a sweep trains many"
+        raise ConfigError("batch_size", AUTO, rule=rule, fix="give a number, or several: batch_size=32,64")
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0]

@@ -1,0 +1,181 @@
+"""A sweep driven by this process: its folder begun or found, everything that it works with put together, its end told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpo_cli.errors import ConfigError
+from hpo_cli.record.process import this_process
+from hpo_cli.steer.commands import send
+from hpo_cli.sweep.begin import CONF, new_folder, open_sweep
+from hpo_cli.sweep.facts import read_facts
+from hpo_cli.sweep.interrupts import Interrupts
+from hpo_cli.verbs.composing import ComposeWords
+
+if TYPE_CHECKING:
+    from hpo_cli.composer import Composer, Made
+    from hpo_cli.plan import RunPlan
+    from hpo_cli.sweep.asked import Asked
+    from hpo_cli.sweep.drive import Driver
+    from hpo_cli.sweep.executors.contract import Executor, Job
+    from hpo_cli.sweep.fold import SweepState
+    from hpo_cli.sweep.log import FolderLog
+    from hpo_cli.sweep.state import Event
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A sweep's folder, open. composer: makes plans of the option files that are frozen in it."""
+
+    state: SweepState
+    log: FolderLog
+    composer: Composer
+
+    @property
+    def plan(self) -> RunPlan:
+        """The plan of its first trial, or of its base."""
+        state = self.state
+        first = state.trials[0].setting if state.trials else state.began["first"]
+        return self.composer.made({**first, **state.inner[0]}).plan
+
+
+def begin(asked: Asked, words: ComposeWords) -> Opened:
+    """A new sweep's folder, or the one of another process that began the same at the same time."""
+    from hpo_cli.composer import freeze
+
+    def write(folder: Path) -> Mapping[str, Any]:
+        freeze(words.config_dir, folder / CONF)
+        flags = {"config_dir": None if words.config_dir is None else str(words.config_dir.resolve())}
+        return {**asked.to_json(), **flags, "config_name": words.config_name, "command": _command(words), "cwd": str(Path.cwd())}
+
+    folder = new_folder(asked.plan.outputs, asked.plan.name, at=asked.settings.dir)
+    return _opened(*open_sweep(folder, write))
+
+
+def open_again(folder: Path) -> Opened:
+    """A sweep that was begun before, by this process or another. Raises UserError."""
+    return _opened(*open_sweep(folder))
+
+
+def _opened(state: SweepState, log: FolderLog) -> Opened:
+    from hpo_cli.composer import Composer
+
+    began = state.began
+    composer = Composer(began["base"], config_dir=state.folder / CONF, config_name=began.get("config_name") or "config")
+    return Opened(state, log, composer)
+
+
+def _command(words: ComposeWords) -> list[str]:
+    program, *rest = words.command
+    return [program, "-m", *rest]
+
+
+def change(opened: Opened, asked: Asked, *, given: Sequence[str]) -> list[str]:
+    """Take over what other words ask of a sweep that was begun; what changed, in lines.
+
+    given: the `sweep.*` keys among the words, the others stay as they were. Raises ConfigError where the words of
+    every trial are others: their values could not be compared.
+    """
+    state = opened.state
+    if list(asked.base) != list(state.began["base"]):
+        was = " ".join(state.began["base"]) or "none"
+        rule = f"the words of every trial were: {was}"
+        raise ConfigError("sweep.dir", str(state.folder), rule=rule, fix="give the same ones, or begin another sweep")
+    new = {key: getattr(asked.settings, key) for key in given if key not in ("dir", "resume")}
+    settings = replace(state.settings, **new)
+    changes = [
+        f"sweep.{key}: was {getattr(state.settings, key)}, now {value}"
+        for key, value in new.items()
+        if getattr(state.settings, key) != value
+    ]
+    changes += asked.space.differences(state.space)
+    if changes:
+        with opened.log.locked():
+            state.replay(opened.log.news())
+            event = {"event": "edited", "changes": changes, "settings": asdict(settings), "space": asked.space.to_json()}
+            state.replay(opened.log.append({**event, "who": "its command", "why": "called with other words"}))
+    return changes
+
+
+def drive(opened: Opened, interrupts: Interrupts, *, allow: Sequence[str] = ()) -> int:
+    """Drive a sweep until it is over; the exit code."""
+    from hpo_cli.console.sweep_table import sweep_view
+    from hpo_cli.sweep.conduct import Session
+    from hpo_cli.sweep.editing import Editing
+    from hpo_cli.sweep.storage import Storage
+
+    state = opened.state
+    with closing(_executor(opened)) as executor, sweep_view() as view:
+        driver = _driver(opened, executor, allow)
+        with closing(Storage(state, say=view.said)) as storage:
+            Session(driver, view, storage, interrupts, Editing()).run()
+    return _conclude(state, interrupts)
+
+
+def _driver(opened: Opened, executor: Executor, allow: Sequence[str]) -> Driver:
+    from hpo_cli.sweep.adopting import link_newest
+    from hpo_cli.sweep.drive import Driver, Tools
+    from hpo_cli.sweep.schedulers.make import make_scheduler
+    from hpo_cli.sweep.search.make import make_search
+    from hpo_cli.sweep.search.memory import banned
+
+    state = opened.state
+    settings, space, aims = state.settings, state.space, state.aims
+    own = state.folder / CONF if state.began.get("config_dir") else None
+    tools = Tools(
+        executor=executor,
+        make=opened.composer.made,
+        facts=lambda folder: read_facts(folder, state.aims, state.settings.reduce),
+        prune=_prune,
+        banned=banned,
+        seconds=time.monotonic,
+        command=partial(_run_command, config_dir=own, config_name=state.began.get("config_name")),
+        link=link_newest,
+        job_fields={
+            "config_dir": None if own is None else str(own),
+            "allow": tuple(allow),
+            "parent": state.began.get("parent"),
+        },
+    )
+    search = make_search(settings, space, aims, base=space.base)
+    scheduler = make_scheduler(settings, epochs=state.epochs, aims=aims, space=space, base=space.base)
+    driver = Driver(state, opened.log, tools, search=search, scheduler=scheduler, who=this_process().to_json())
+    for trial in state.trials:
+        scheduler.heard(trial)
+    return driver
+
+
+def _run_command(made: Made, *, config_dir: Path | None, config_name: str | None) -> list[str]:
+    return ComposeWords(made.words, config_dir, config_name or "config").command
+
+
+def _prune(job: Job, why: str) -> None:
+    send(job.folder, "stop", {}, who="sweep", why=why)
+
+
+def _executor(opened: Opened) -> Executor:
+    state = opened.state
+    launcher = state.began.get("launcher") or []
+    if any(word.startswith("hydra/launcher=") for word in launcher):
+        from hpo_cli.sweep.executors.hydra_launcher import HydraExecutor
+
+        return HydraExecutor(launcher, folder=state.folder, slots=state.settings.workers or 1)
+    from hpo_cli.sweep.executors.local import LocalExecutor, default_slots
+
+    plan = opened.plan.to_dict()
+    return LocalExecutor(state.settings.workers or default_slots(plan), worker=state.settings.worker, preload=plan)
+
+
+def _conclude(state: SweepState, interrupts: Interrupts) -> int:
+    from hpo_cli.console.sweep_end import conclude
+
+    conclude(state, interrupted=interrupts.name if interrupts.count else "")
+    if interrupts.count:
+        return interrupts.exit_code
+    return 1 if state.num_failed else 0

@@ -1,0 +1,1 @@
+"""The Hydra sweeper `caviar`: `hydra/sweeper=caviar` in any Hydra app."""
