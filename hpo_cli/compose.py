@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -192,7 +193,7 @@ def _name(choice: str | Sequence[str]) -> str:
     return choice if isinstance(choice, str) else ",".join(choice)
 
 
-def agree_on_twins(job: dict[str, Any], given: Set[str]) -> None:
+def agree_on_twins(job: dict[str, Any], given: AbstractSet[str]) -> None:
     """Carry a quantity that was set under one of its two names to the other; both at once are refused."""
     for copy, origin in TWINS.items():
         if {copy, origin} <= given:

@@ -140,7 +140,7 @@ class _Draft:
 
     def job(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The resolved config with these values. Raises ConfigError for two names of one quantity."""
-        job = _copied(self._found.resolved)
+        job: dict[str, Any] = _copied(self._found.resolved)
         for key, value in values.items():
             _put(job, tuple(key.split(".")), value)
         for key in values:
@@ -188,8 +188,8 @@ def freeze(config_dir: Path | None, to: Path) -> None:
 def word_of(key: str, value: Any) -> str:
     """The override word that gives `key` this value, by Hydra's grammar.
 
-    >>> word_of("lr", 1e-05), word_of("optimizer.betas", [0.9, 0.99]), word_of("model.norm", None), word_of("name", "a b")
-    ('lr=1e-05', 'optimizer.betas=[0.9,0.99]', 'model.norm=null', "name='a b'")
+    >>> word_of("lr", 1e-05), word_of("optimizer.betas", [0.9, 0.99]), word_of("name", "a b")
+    ('lr=1e-05', 'optimizer.betas=[0.9,0.99]', "name='a b'")
     """
     return f"{key}={_text_of(value)}"
 

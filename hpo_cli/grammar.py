@@ -13,24 +13,24 @@ in `tag(...)` in front of one `interval`, `range` or `choice(...)`: a bare list 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
 
-from hpo_cli import rules
-from hpo_cli.diagnose import listed_options, parsed
+from hpo_cli.diagnose import parsed
 from hpo_cli.errors import ConfigError, Problem, did_you_mean
-from hpo_cli.options import list_groups, list_options, main_config
+from hpo_cli.grammar_keys import About, Keys
+from hpo_cli.grammar_values import Tags, dimension_of_word, joined, listed_values
+from hpo_cli.options import SWEEP
 from hpo_cli.plan import OBJECTIVES
 from hpo_cli.sweep.own import OWN_GROUPS, own_space
-from hpo_cli.sweep.space import Condition, Dimension
-from hpo_cli.validate import RESERVED_AT_TOP, Known, known_for, unknown_key
+from hpo_cli.sweep.space import Dimension
 
-__all__ = ["INNER", "OWN_GROUPS", "SweepWords", "own_space", "read_sweep_words"]
+__all__ = ["INNER", "MEASURED", "OWN_GROUPS", "SweepWords", "own_space", "read_sweep_words"]
 
 INNER = ("seed", "data.fold")
 """Keys whose lists are runs of one setting, of which the mean counts, and never something to search."""
@@ -42,9 +42,9 @@ MEASURED = ("params", "seconds", "steps", "epochs")
 class SweepWords:
     """The words of one sweep, told apart.
 
-    base: those that every run has.   dimensions: what is varied, in the order of the words.   sweep, launcher: `sweep=`,
-    `sweep.*` and Hydra's own words, as they were typed.   aims: the names in `objective=`, none when it is not given.
-    inner: the setting of each run of a trial, from lists of INNER keys.   groups: those that the words name.
+    base: those that every run has.   dimensions: what is varied, in the order of the words.   sweep: `sweep=` and
+    `sweep.*`, as they were typed.   launcher: Hydra's own words.   aims: the names in `objective=`, none when it is not
+    given.   inner: the setting of each run of a trial, from lists of INNER keys.   groups: those that the words name.
     """
 
     base: tuple[str, ...]
@@ -57,8 +57,9 @@ class SweepWords:
 
     @property
     def has_ranges(self) -> bool:
-        """Whether something else than a group is varied: no option's own space is searched then."""
-        return any(key not in self.groups for one in self.dimensions for key in one.keys)
+        """Whether a key is varied, and not only groups: no option's own space is searched then."""
+        varied = (one for one in self.dimensions if one.size != 1)
+        return any(key not in self.groups for one in varied for key in one.keys)
 
     @property
     def taken(self) -> tuple[str, ...]:
@@ -71,14 +72,11 @@ class SweepWords:
 class _Reading:
     """What is found while the words are read one by one."""
 
-    config_dir: Path | None
+    keys: Keys
     base: list[str] = field(default_factory=list)
     dimensions: list[Dimension] = field(default_factory=list)
     aims: tuple[str, ...] = ()
     inner: dict[str, list[Any]] = field(default_factory=dict)
-    listed: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    varied: set[str] = field(default_factory=set)
-    problems: list[Problem] = field(default_factory=list)
 
 
 def read_sweep_words(words: Sequence[str], *, config_dir: Path | None = None) -> SweepWords:
@@ -92,87 +90,107 @@ def read_sweep_words(words: Sequence[str], *, config_dir: Path | None = None) ->
     overrides = {word: override for word, override in found.items() if isinstance(override, Override)}
     rooms = {word: _room(override) for word, override in overrides.items()}
     of_run = {word: override for word, override in overrides.items() if rooms[word] == "run"}
-    groups = list_groups(config_dir=config_dir)
-    reading = _Reading(config_dir, problems=problems)
-    _read_groups(of_run, groups, reading)
+    of_sweep = {word: override for word, override in overrides.items() if rooms[word] == SWEEP}
+    reading = _Reading(Keys(config_dir))
+    problems.extend(_list_groups(of_run.values(), reading.keys))
     for word, override in of_run.items():
         try:
-            _read_word(word, override, groups, reading)
+            _read_word(word, override, reading)
         except ConfigError as error:
-            reading.problems.extend(error.problems)
-    of_sweep = tuple(word for word in words if rooms.get(word) == "sweep")
-    reading.problems.extend(_several(overrides[word]) for word in of_sweep if overrides[word].is_sweep_override())
-    dimensions = _zipped(reading, [overrides[word] for word in of_sweep])
-    for condition in dict.fromkeys((one.name, condition) for one in dimensions for condition in one.when):
-        reading.problems.extend(_condition_problems(*condition, groups, reading))
-    if reading.problems:
-        raise ConfigError.of(reading.problems)
+            problems.extend(error.problems)
+    problems.extend(_several(override) for override in of_sweep.values() if override.is_sweep_override())
+    dimensions = _zipped(reading.dimensions, of_sweep.values(), problems)
+    for one in dimensions:
+        problems.extend(
+            found for condition in one.when for found in reading.keys.condition_problems(one.name, condition)
+        )
+    if problems:
+        raise ConfigError.of(problems)
     return SweepWords(
         base=tuple(reading.base),
         dimensions=tuple(dimensions),
-        sweep=of_sweep,
-        launcher=tuple(word for word in words if rooms.get(word) == "hydra"),
+        sweep=tuple(of_sweep),
+        launcher=tuple(word for word in overrides if rooms[word] == "hydra"),
         aims=reading.aims,
-        inner=tuple(dict(zip(reading.inner, row, strict=True)) for row in product(*reading.inner.values()))
-        if reading.inner
-        else (),
-        groups=tuple(o.key_or_group for o in of_run.values() if o.key_or_group in groups),
+        inner=_combined(reading.inner),
+        groups=tuple(one.key_or_group for one in of_run.values() if one.key_or_group in reading.keys.groups),
     )
 
 
 def _room(override: Override) -> str:
-    head = override.key_or_group.split(".")[0].split("/")[0]
-    return head if head in ("sweep", "hydra") else "run"
+    head: str = override.key_or_group.split(".")[0].split("/")[0]
+    return head if head in (SWEEP, "hydra") else "run"
 
 
 def _several(override: Override) -> Problem:
-    return Problem(
-        override.key_or_group, "takes one value: a sweep is not swept itself", "give one, or a list as [a,b]"
-    )
+    fix = "give one, or a list as [a,b]"
+    return Problem(override.key_or_group, "takes one value: a sweep is not swept itself", fix)
 
 
-def _read_groups(overrides: Mapping[str, Override], groups: Sequence[str], reading: _Reading) -> None:
-    """The options that are listed for each group, before the keys that depend on them are looked at."""
-    for override in overrides.values():
+def _combined(inner: Mapping[str, Sequence[Any]]) -> tuple[Mapping[str, Any], ...]:
+    return tuple(dict(zip(inner, row, strict=True)) for row in product(*inner.values())) if inner else ()
+
+
+def _list_groups(overrides: Iterable[Override], keys: Keys) -> Iterator[Problem]:
+    """Note which options the words list for each group, before the keys that depend on them are looked at."""
+    for override in overrides:
         group = override.key_or_group
-        if group not in groups or override.is_delete():
+        if group not in keys.groups or override.is_delete():
             continue
-        options = list_options(group, config_dir=reading.config_dir)
-        names = listed_values(override, options=tuple(options)) if override.is_sweep_override() else [override.value()]
+        options = keys.options(group)
+        names = [override.value()]
         if override.is_sweep_override():
-            reading.varied.add(group)
-            reading.problems.extend(_unknown_options(group, names, options))
-        reading.listed[group] = tuple(str(name) for name in names if str(name) in options)
+            names = listed_values(override, options=tuple(options))
+            keys.varied.add(group)
+            yield from _unknown_options(group, names, tuple(options))
+        keys.listed[group] = tuple(str(name) for name in names if str(name) in options)
 
 
-def _unknown_options(group: str, names: Sequence[Any], options: Mapping[str, Any]) -> Iterator[Problem]:
+def _unknown_options(group: str, names: Sequence[Any], options: Sequence[str]) -> Iterator[Problem]:
     for name in names:
         if str(name) not in options and not (group == "experiment" and (name is None or isinstance(name, list))):
-            near = did_you_mean(str(name), options)
-            yield Problem(group, f"must be one of {', '.join(options)}", near, name)
+            yield Problem(group, f"must be one of {', '.join(options)}", did_you_mean(str(name), options), name)
     if not names:
         yield Problem(group, f"no option fits; there are {', '.join(options)}", "mend the glob")
 
 
-def _read_word(word: str, override: Override, groups: Sequence[str], reading: _Reading) -> None:
+def _read_word(word: str, override: Override, reading: _Reading) -> None:
+    """Put a word where it belongs. Raises ConfigError."""
     key = override.key_or_group
     if key == "objective":
         _read_objective(word, override, reading)
     elif not override.is_sweep_override():
-        _read_plain(word, override, groups, reading)
-    elif key in groups:
-        names = listed_values(override, options=tuple(list_options(key, config_dir=reading.config_dir)))
-        if all(isinstance(name, str) for name in names) or key == "experiment":
-            reading.dimensions.extend(_one(key, override, names) if names else ())
+        _read_plain(word, override, reading)
+    elif key in reading.keys.groups:
+        reading.dimensions.extend(_of_group(override, tuple(reading.keys.options(key))))
     elif key in INNER:
-        reading.inner[key] = _inner_values(key, override)
+        reading.inner[key] = _inner_values(override)
     else:
-        reading.dimensions.append(_of_key(override, groups, reading))
+        about = About() if _is_added(override) else reading.keys.about(key)
+        reading.dimensions.append(dimension_of_word(override, default=about.default, rule=about.rule, when=about.only))
 
 
-def _one(key: str, override: Override, names: Sequence[Any]) -> list[Dimension]:
+def _of_group(override: Override, options: Sequence[str]) -> Iterator[Dimension]:
+    """The dimension of a group, as far as its options are known."""
+    key = override.key_or_group
+    names = listed_values(override, options=options)
     told = Tags.read(key, override)
-    return [Dimension(key, (override.get_key_element(),), choices=tuple(names), when=told.when, **told.belief)]
+    if names and (key == "experiment" or all(str(name) in options for name in names)):
+        yield Dimension(key, (override.get_key_element(),), choices=tuple(names), when=told.when, **told.belief)
+
+
+def _read_plain(word: str, override: Override, reading: _Reading) -> None:
+    """A word with one value: of every run, or of those whose option has the key."""
+    key = override.key_or_group
+    only = () if _is_added(override) else reading.keys.only(key)
+    if only:
+        reading.dimensions.append(Dimension(key, (key,), choices=(override.value(),), when=only))
+    else:
+        reading.base.append(word)
+
+
+def _is_added(override: Override) -> bool:
+    return bool(override.is_add() or override.is_force_add() or override.is_delete() or override.package)
 
 
 def _read_objective(word: str, override: Override, reading: _Reading) -> None:
@@ -181,150 +199,41 @@ def _read_objective(word: str, override: Override, reading: _Reading) -> None:
         fix = "write several aims as objective=[val/accuracy,params]"
         raise ConfigError("objective", rule="is what a sweep is judged by, and is not varied", fix=fix)
     aims = value if isinstance(value, list) else [value]
-    if not isinstance(value, list):
-        reading.base.append(word)
+    problems = list(_aim_problems(aims))
+    if problems:
+        raise ConfigError.of(problems)
+    reading.base.append(f"objective={aims[0]}" if isinstance(value, list) else word)
+    reading.aims = tuple(str(aim) for aim in aims if aim is not None)
+
+
+def _aim_problems(aims: Sequence[Any]) -> Iterator[Problem]:
     known = [*dict.fromkeys(name for names in OBJECTIVES.values() for name in names), *MEASURED]
     for aim in aims:
         is_metric = isinstance(aim, str) and aim.startswith(("val/", "train/"))
-        if aim is not None and aim not in known and not is_metric:
+        if aim not in (None, *known) and not is_metric:
             fix = did_you_mean(str(aim), known) or f"there are {', '.join(known)}"
-            raise ConfigError("objective", aim, rule="is nothing that a run can be judged by", fix=fix)
+            yield Problem("objective", "is nothing that a run can be judged by", fix, aim)
     if not aims or aims[0] in MEASURED:
         fix = "put it first: objective=[val/accuracy,params]"
-        raise ConfigError("objective", value, rule="the first aim is what each run is judged by, a metric", fix=fix)
-    if isinstance(value, list):
-        if len(set(map(str, aims))) < len(aims):
-            raise ConfigError("objective", value, rule="names an aim twice", fix="name each once")
-        reading.base.append(f"objective={aims[0]}")
-    reading.aims = tuple(aim for aim in aims if aim is not None)
+        yield Problem("objective", "the first aim is what each run is judged by, a metric", fix, list(aims))
+    if len(set(map(str, aims))) < len(aims):
+        yield Problem("objective", "names an aim twice", "name each once", list(aims))
 
 
-def _inner_values(key: str, override: Override) -> list[Any]:
+def _inner_values(override: Override) -> list[Any]:
     if override.is_interval_sweep():
-        fix = "list them, or give sweep.seeds=3" if key == "seed" else "list them"
-        raise ConfigError(key, rule="is averaged over and never searched", fix=fix)
+        fix = "list them, or give sweep.seeds=3" if override.key_or_group == "seed" else "list them"
+        raise ConfigError(override.key_or_group, rule="is averaged over and never searched", fix=fix)
     return listed_values(override)
 
 
-def _read_plain(word: str, override: Override, groups: Sequence[str], reading: _Reading) -> None:
-    """A word with one value: of every run, or of those whose option has the key."""
-    key = override.key_or_group
-    group = key.split(".")[0]
-    if group in reading.varied and "." in key and not _is_added(override):
-        having = _having(key, groups, reading)
-        if having and len(having) < len(reading.listed[group]):
-            only = Condition(group, having)
-            reading.dimensions.append(Dimension(key, (key,), choices=(override.value(),), when=(only,)))
-            return
-    reading.base.append(word)
-
-
-def _is_added(override: Override) -> bool:
-    return bool(override.is_add() or override.is_force_add() or override.is_delete() or override.package)
-
-
-def _having(key: str, groups: Sequence[str], reading: _Reading) -> tuple[str, ...]:
-    """The listed options of the key's group that have the key."""
-    group, _, rest = key.partition(".")
-    names = reading.listed[group]
-    return tuple(
-        name for name in names if rest.split(".")[0] in (*_known(group, name, reading).keys(group), "_target_")
-    )
-
-
-def _known(group: str, name: str, reading: _Reading) -> Known:
-    return known_for({group: name} if name else {}, config_dir=reading.config_dir)
-
-
-def _of_key(override: Override, groups: Sequence[str], reading: _Reading) -> Dimension:
-    """The dimension of a sweep word that varies a key. Raises ConfigError."""
-    key = override.key_or_group
-    only: tuple[Condition, ...] = ()
-    known = Known(main_config())
-    group, _, rest = key.partition(".")
-    if not _is_added(override):
-        names = _options_of(group, reading) if group in groups and rest else ()
-        having = tuple(n for n in names if rest.split(".")[0] in _known(group, n, reading).keys(group))
-        if names and not having:
-            raise ConfigError.of([unknown_key(group, rest, _known(group, names[0], reading))])
-        if not names:
-            _check_key(key, groups, known, reading)
-        elif group in reading.varied and len(having) < len(names):
-            only = (Condition(group, having),)
-        known = _known(group, having[0], reading) if having else known
-    default, rule = _about(key, known)
-    return dimension_of_word(override, default=default, rule=rule, when=only)
-
-
-def _options_of(group: str, reading: _Reading) -> tuple[str, ...]:
-    """The options that a group may have in this sweep: those listed, else its default and what other options bring."""
-    if group in reading.listed:
-        return reading.listed[group]
-    return listed_options(group, reading.listed, config_dir=reading.config_dir)
-
-
-def _check_key(key: str, groups: Sequence[str], known: Known, reading: _Reading) -> None:
-    head, _, rest = key.partition(".")
-    main = known.main.defaults
-    if head in main and head not in RESERVED_AT_TOP and isinstance(main[head], dict) == bool(rest):
-        if rest and rest.split(".")[0] not in known.keys(head):
-            raise ConfigError.of([unknown_key(head, rest, known)])
-        return
-    dotted = list(_dotted_keys(groups, reading))
-    ends = [name for name in dotted if name.rpartition(".")[2] == key]
-    shared = [name for name in ends if name.startswith("regularization.")] or ends
-    words = [word for word in main if word not in RESERVED_AT_TOP]
-    near = f"did you mean {shared[0]}?" if shared else did_you_mean(key, [*words, *groups, *dotted])
-    raise ConfigError(key, rule="is no key of the config", fix=near or "see hpo-run --help")
-
-
-def _dotted_keys(groups: Sequence[str], reading: _Reading) -> Iterator[str]:
-    main = main_config().defaults
-    for group in dict.fromkeys((*groups, *(key for key, value in main.items() if isinstance(value, dict)))):
-        for name in (_options_of(group, reading) if group in groups else ()) or ("",):
-            yield from (f"{group}.{key}" for key in _known(group, name, reading).keys(group))
-
-
-def _about(key: str, known: Known) -> tuple[Any, rules.Rule]:
-    group, _, rest = key.partition(".")
-    if rest:
-        return known.default(group, rest), known.rule(group, rest)
-    return known.main.defaults.get(key), known.main.rules.get(key, {})
-
-
-def _condition_problems(name: str, condition: Condition, groups: Sequence[str], reading: _Reading) -> Iterator[Problem]:
-    """What is wrong with what a condition asks for: a key that there is not, an option that there is not."""
-    if condition.key in groups:
-        options = list_options(condition.key, config_dir=reading.config_dir)
-        unknown = [value for value in condition.values if str(value) not in options]
-        yield from (
-            Problem(
-                name,
-                f"its condition names {condition.key}={value}, which is none of {', '.join(options)}",
-                did_you_mean(str(value), options),
-            )
-            for value in unknown
-        )
-        return
-    try:
-        group, _, rest = condition.key.partition(".")
-        names = _options_of(group, reading) if group in groups and rest else ()
-        if names and not any(rest in _known(group, one, reading).keys(group) for one in names):
-            raise ConfigError.of([unknown_key(group, rest, _known(group, names[0], reading))])
-        if not names:
-            _check_key(condition.key, groups, Known(main_config()), reading)
-    except ConfigError as error:
-        yield from (replace(problem, key=f"{name}: the condition {problem.key}") for problem in error.problems)
-
-
-def _zipped(reading: _Reading, of_sweep: Sequence[Override]) -> list[Dimension]:
+def _zipped(dimensions: list[Dimension], of_sweep: Iterable[Override], problems: list[Problem]) -> list[Dimension]:
     """The dimensions, those that `sweep.zip` names joined to one where the first of them stands."""
-    dimensions = list(reading.dimensions)
     for override in of_sweep:
-        if override.key_or_group == "sweep.zip" and isinstance(lists := override.value(), list):
+        if override.key_or_group == f"{SWEEP}.zip" and isinstance(lists := override.value(), list):
             for names in lists:
                 try:
                     dimensions = joined(dimensions, names)
                 except ConfigError as error:
-                    reading.problems.extend(error.problems)
+                    problems.extend(error.problems)
     return dimensions

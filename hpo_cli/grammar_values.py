@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from math import ceil, inf, nextafter
@@ -17,45 +17,56 @@ from hpo_cli.errors import ConfigError, did_you_mean
 from hpo_cli.sweep.dimension import Condition, Dimension
 
 TAGS = ("log", "int", "low", "medium", "high", "prior:VALUE", "if:KEY:VALUE")
+_NO_RULE: rules.Rule = {}
 
 
-def dimension_of_word(override: Override, *, default: Any, rule: rules.Rule, when: tuple[Condition, ...]) -> Dimension:
-    key, sweep = override.key_or_group, override.value()
+def dimension_of_word(
+    override: Override, *, default: Any = None, rule: rules.Rule = _NO_RULE, when: tuple[Condition, ...] = ()
+) -> Dimension:
+    """What a sweep word varies, its values within `rule`. default: of the key, which tells its type.
+
+    Raises ConfigError for values outside the rule, tags that say nothing, and ends the wrong way round.
+    """
+    key = override.key_or_group
     told = Tags.read(key, override)
     is_whole = told.is_whole or (rule.get("type") or rules.type_of(default)) == "int"
-    common: dict[str, Any] = {"when": tuple(dict.fromkeys((*when, *told.when))), **told.belief}
-    place = (key, (override.get_key_element(),))
-    if isinstance(sweep, IntervalSweep):
-        both_whole = isinstance(sweep.start, int) and isinstance(sweep.end, int)
-        kind = "int" if is_whole or both_whole else "float"
-        low, high = _open_ends(float(sweep.start or 0), float(sweep.end or 0), rule, is_whole=kind == "int")
-        found = Dimension(*place, low=low, high=high, kind=kind, scale=told.scale, **common)  # type: ignore[arg-type]
-        ends = [found.low, found.high]
-    elif (
-        isinstance(sweep, RangeSweep)
-        and not sweep.shuffle
-        and sweep.step > 0
-        and len(values := listed_values(override)) > 1
-    ):
-        kind = "int" if isinstance(values[0], int) else "float"
-        found = Dimension(
-            *place, low=values[0], high=values[-1], step=sweep.step, kind=kind, scale=told.scale, **common
-        )  # type: ignore[arg-type]
-        ends = [found.low, found.high]
-    else:
-        if told.scale == "log" or told.is_whole:
-            raise ConfigError(key, rule="log and int are tags of ranges, and this is a list", fix="leave them out")
-        found = Dimension(*place, choices=tuple(listed_values(override)), **common)
-        ends = list(found.choices or ())
-    problems = [
-        p
-        for value in ends
-        if not _is_reference(value)
-        for p in rules.checked(key, value, rule=rule, default=default)[1]
-    ]
-    if problems:
-        raise ConfigError.of(dict.fromkeys(problems))
+    found = Dimension(
+        key,
+        (override.get_key_element(),),
+        when=once((*when, *told.when)),
+        **told.belief,
+        **_values(override, told, rule, is_whole=is_whole),
+    )
+    ends = found.choices if found.choices is not None else found.ends
+    checked = [rules.checked(key, value, rule=rule, default=default)[1] for value in ends if not _is_reference(value)]
+    if problems := [problem for found_here in checked for problem in found_here]:
+        raise ConfigError.of(problems)
     return found
+
+
+def _values(override: Override, told: Tags, rule: rules.Rule, *, is_whole: bool) -> dict[str, Any]:
+    """Choices, or the ends of a range, as a Dimension takes them."""
+    sweep = override.value()
+    if isinstance(sweep, IntervalSweep):
+        start, end = sweep.start or 0, sweep.end or 0
+        is_whole = is_whole or (isinstance(start, int) and isinstance(end, int))
+        low, high = _open_ends(float(start), float(end), rule, is_whole=is_whole)
+        return {"low": low, "high": high, "scale": told.scale, "kind": "int" if is_whole else "float"}
+    values = listed_values(override)
+    if isinstance(sweep, RangeSweep) and not sweep.shuffle and sweep.step > 0 and len(values) > 1:
+        kind = "int" if isinstance(values[0], int) else "float"
+        return {"low": values[0], "high": values[-1], "step": sweep.step, "scale": told.scale, "kind": kind}
+    if told.scale == "log" or told.is_whole:
+        rule_words = "log and int are tags of ranges, and this is a list"
+        raise ConfigError(override.key_or_group, rule=rule_words, fix="leave them out")
+    return {"choices": tuple(values)}
+
+
+def once(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
+    """Each condition once, in their order."""
+    found: list[Condition] = []
+    found.extend(one for one in conditions if one not in found)
+    return tuple(found)
 
 
 def _is_reference(value: object) -> bool:
@@ -156,6 +167,10 @@ def _plain(value: Any) -> Any:
 
 
 def joined(dimensions: list[Dimension], names: Any) -> list[Dimension]:
+    """The dimensions with those of `names` as one, whose values go together, where the first of them stood.
+
+    Raises ConfigError for names that are not varied, ranges, and lists of different lengths.
+    """
     if not isinstance(names, list) or len(names) < 2:  # noqa: PLR2004
         raise ConfigError(
             "sweep.zip", names, rule="is a list of lists of keys", fix="write sweep.zip=[[lr,batch_size]]"
@@ -174,12 +189,12 @@ def joined(dimensions: list[Dimension], names: Any) -> list[Dimension]:
         raise ConfigError(
             "sweep.zip", names, rule=f"lists that go together have one length ({told})", fix="make them equal"
         )
-    joined = Dimension(
+    whole = Dimension(
         "+".join(names),
         tuple(key for one in parts for key in one.keys),
         choices=tuple(zip(*(one.values() for one in parts), strict=True)),
-        when=tuple(dict.fromkeys(condition for one in parts for condition in one.when)),
+        when=once(condition for one in parts for condition in one.when),
     )
     place = min(dimensions.index(one) for one in parts)
     rest = [one for one in dimensions if one not in parts]
-    return [*rest[:place], joined, *rest[place:]]
+    return [*rest[:place], whole, *rest[place:]]

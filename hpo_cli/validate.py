@@ -103,7 +103,11 @@ def plan_from_config(
     """
     clean, problems = _checked(config, choices, known or known_for(choices, config_dir=config_dir))
     if not problems and clean["schedule"]["nudges"]:
-        problems = nudge_problems(clean, choices, check=lambda setting: _rechecked(*setting, config_dir))
+        problems = nudge_problems(
+            clean,
+            choices,
+            check=lambda setting: _checked(*setting, known_for(setting.choices, config_dir=config_dir))[1],
+        )
         clean["schedule"]["nudges"] = whole_schedules(clean["schedule"]["nudges"])
     if problems:
         raise ConfigError.of(problems)
@@ -115,10 +119,6 @@ def _checked(
 ) -> tuple[dict[str, Any], list[Problem]]:
     clean, problems = _checked_config(config, known)
     return clean, problems or _cross_field_problems(clean, choices)
-
-
-def _rechecked(config: Mapping[str, Any], choices: Mapping[str, str], config_dir: Path | None) -> list[Problem]:
-    return _checked(config, choices, known_for(choices, config_dir=config_dir))[1]
 
 
 def _checked_config(config: Mapping[str, Any], known: Known) -> tuple[dict[str, Any], list[Problem]]:

@@ -2,9 +2,10 @@
 
 All do the same trainings: digits with one split, the mlp 64-128-128-10, batch 32, 5 epochs, Adam with a cosine
 schedule, lr from a log range, two processes of one thread; all validate after every epoch and keep metrics and a
-checkpoint. The peers' scripts are in scripts/peers. Each peer has an environment of its own (some pin an older Optuna),
-made once under --cache; one that cannot be made is left out. Rounds are interleaved: each round runs all of them in
-turn. Accuracies are of the last epoch: that they agree shows that the work was the same.
+checkpoint. Lightning is used as it comes; `lean` is without its bar, its summary and its check before training. The
+peers' scripts are in scripts/peers. Each peer has an environment of its own (some pin an older Optuna), made once under
+--cache; one that cannot be made is left out. Rounds are interleaved: each round runs all of them in turn. Accuracies
+are of the last epoch: that they agree shows that the work was the same.
 
     python scripts/bench_sweep.py --cache ~/.cache/bench_sweep [--rounds 3] [--trials 20] [--only hpo-run,ray]
 
@@ -42,10 +43,15 @@ Command = list[str]
 
 @dataclass(frozen=True)
 class Peer:
-    """One way to do the trainings. commands: (python, trials) -> the processes that are started together."""
+    """One way to do the trainings.
+
+    commands: (python, trials) -> the processes that are started together.   environment: a key of ENVIRONMENTS.
+    trainer: `default`, Lightning as it comes, or `lean`.
+    """
 
     commands: Callable[[str, int], list[Command]]
     environment: str | None = None
+    trainer: str = "default"
 
 
 @dataclass
@@ -63,8 +69,8 @@ def hpo_run(python: str, trials: int) -> list[Command]:
 
 def optuna_sweeper(python: str, trials: int) -> list[Command]:
     words = [
-        "hydra/sweeper=optuna", "hydra/launcher=joblib", "lr=tag(log,interval(1e-4,1e-2))", "hydra.sweeper.direction=maximize",
-        f"hydra.sweeper.n_trials={trials}", f"hydra.sweeper.n_jobs={WORKERS}", f"hydra.launcher.n_jobs={WORKERS}",
+        "hydra/sweeper=optuna", "hydra/launcher=joblib", "lr=tag(log,interval(1e-4,1e-2))",
+        "hydra.sweeper.direction=maximize", f"hydra.sweeper.n_trials={trials}", f"hydra.sweeper.n_jobs={WORKERS}", f"hydra.launcher.n_jobs={WORKERS}",
     ]  # fmt: skip
     return [[python, str(PEERS / "hydra_app.py"), "-m", *words]]
 
@@ -90,6 +96,8 @@ KINDS: Mapping[str, Peer] = {
     "hydra basic sweeper, joblib": Peer(basic_sweeper, "hydra"),
     "Ray Tune": Peer(ray_tune, "ray"),
     "Optuna, two processes": Peer(optuna_processes, "ray"),
+    "hydra-optuna-sweeper, lean": Peer(optuna_sweeper, "hydra", "lean"),
+    "Optuna, two processes, lean": Peer(optuna_processes, "ray", "lean"),
 }
 TO_BEAT = ("hydra-optuna-sweeper, joblib", "Ray Tune")
 
@@ -128,10 +136,13 @@ def write_data(path: Path) -> None:
     np.savez(path, x_train=splits.train.x, y_train=splits.train.y, x_val=splits.val.x, y_val=splits.val.y)
 
 
-def run_once(commands: list[Command], folder: Path, data: Path) -> tuple[float, list[float]]:
+def run_once(commands: list[Command], folder: Path, data: Path, *, trainer: str) -> tuple[float, list[float]]:
     """Seconds from the command to the end, and the accuracies. Raises SystemExit where a process fails."""
     results = folder / "results.txt"
-    own = {"BENCH_DATA": str(data), "BENCH_RESULTS": str(results), "BENCH_EPOCHS": str(EPOCHS), "OMP_NUM_THREADS": "1"}
+    own = {
+        "BENCH_DATA": str(data), "BENCH_RESULTS": str(results), "BENCH_EPOCHS": str(EPOCHS), "BENCH_TRAINER": trainer,
+        "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
     environment = {**os.environ, **own, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{PEERS}"}
     began = time.perf_counter()
     log = (folder / "log.txt").open("w")
@@ -176,7 +187,7 @@ def measure(peers: Mapping[str, tuple[Peer, str]], *, rounds: int, trials: int) 
                 folder = Path(place) / f"{number}-{list(peers).index(name)}"
                 folder.mkdir()
                 count = trials if number else WORKERS
-                seconds, accuracies = run_once(peer.commands(python, count), folder, data)
+                seconds, accuracies = run_once(peer.commands(python, count), folder, data, trainer=peer.trainer)
                 if len(accuracies) != count:
                     raise SystemExit(f"{name}: {len(accuracies)} trainings, not {count}")
                 if number:

@@ -64,7 +64,7 @@ def words(*sections: str) -> Iterator[str]:
 def sweeps() -> Iterator[str]:
     """The ways to sweep, with what each sets otherwise than the default, and the keys that all of them have."""
     default, *others = sorted(list_options(SWEEP).values(), key=lambda option: option.name != "default")
-    yield "## sweep\n\n`hpo-run -m sweep=tpe`: how many settings are tried. Ranges and lists: `hpo-run/grammar` in the words.\n"
+    yield "## sweep\n\nHow many settings are tried from one command: `hpo-run -m sweep=tpe sweep.trials=50`.\n"
     yield "| option | what it is | sets |\n| --- | --- | --- |"
     for option in (default, *others):
         own = {key: value for key, value in option.defaults.items() if value != default.defaults.get(key)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from hpo_cli.console.figures import figure
@@ -10,25 +10,33 @@ from hpo_cli.console.output import cells
 from hpo_cli.console.tables import one_line, shorten
 from hpo_cli.errors import shown
 
-_SHORTEST_KEY, _SHORTEST_VALUE = 3, 6
+_SHORTEST_KEY, _SHORTEST_WORD = 4, 6
+_DIGITS = (4, 3, 2)
+Pairs = list[tuple[str, str]]
 
 
 def setting_words(setting: Mapping[str, Any], keys: Collection[str], *, room: int | None = None) -> str:
     """The setting as one line. keys: all that the sweep varies, against which a short one must be unique.
 
-    room: at most so many columns; keys are cut before values, the longest first.
+    room: at most so many columns: first digits go, then ends of keys and of words, the longest first, then what
+    comes last. A number is never cut in the middle.
     >>> setting_words({"optimizer.lr": 0.0031622, "loss": "mse"}, ["optimizer.lr", "loss"])
     'lr=0.003162 loss=mse'
     >>> setting_words({"regularization.dropout": 0.5, "optimizer": "momentum"}, [], room=20)
-    'dro…=0.5 opt…=mome…'
+    'dro…=0.5 opt…=momen…'
+    >>> setting_words({"optimizer.lr": 0.0031622, "optimizer": "momentum"}, [], room=12)
+    'lr=0.0032 …'
     """
-    pairs = [(short_key(key, keys), one_line(value_words(value))) for key, value in setting.items()]
-    if not pairs:
+    if not setting:
         return "as it is"
-    if room is not None:
-        pairs = _fitted(pairs, room)
-    text = " ".join(f"{key}={value}" for key, value in pairs)
-    return text if room is None else shorten(text, max(1, room))
+    names = [short_key(key, keys) for key in setting]
+    if room is None:
+        return _joined(list(zip(names, map(value_words, setting.values()), strict=True)))
+    for digits in _DIGITS:
+        pairs = [(name, value_words(value, digits)) for name, value in zip(names, setting.values(), strict=True)]
+        if _width(pairs) <= room:
+            return _joined(pairs)
+    return _begun(_fitted(pairs, list(setting.values()), room), room)
 
 
 def short_key(key: str, keys: Collection[str]) -> str:
@@ -45,29 +53,40 @@ def short_key(key: str, keys: Collection[str]) -> str:
     return key
 
 
-def value_words(value: object) -> str:
-    """A value in four significant digits."""
+def value_words(value: object, digits: int = 4) -> str:
+    """A value in so many significant digits."""
     if isinstance(value, float):
-        return figure(value)
+        return figure(value, digits=digits)
     if isinstance(value, list | tuple):
-        return f"[{','.join(value_words(one) for one in value)}]"
-    return shown(value)
+        return f"[{','.join(value_words(one, digits) for one in value)}]"
+    return one_line(shown(value))
 
 
-def _fitted(pairs: list[tuple[str, str]], room: int) -> list[tuple[str, str]]:
-    """The pairs with keys, then values cut, the longest first, until they fit or are as short as can be."""
-    whole = pairs
-    limits = {0: _longest(pairs, 0), 1: _longest(pairs, 1)}
-    for part, shortest in ((0, _SHORTEST_KEY), (1, _SHORTEST_VALUE)):
-        while _width(pairs) > room and limits[part] > shortest + 1:
-            limits[part] -= 1
-            pairs = [(shorten(key, limits[0]), shorten(value, limits[1])) for key, value in whole]
-    return pairs
+def _fitted(pairs: Pairs, values: Sequence[object], room: int) -> Pairs:
+    """The pairs with keys, then words cut, the longest first, until they fit or are as short as can be."""
+    key_room, word_room = (max(cells(pair[part]) for pair in pairs) for part in (0, 1))
+    kept = pairs
+    while _width(kept) > room and (key_room > _SHORTEST_KEY or word_room > _SHORTEST_WORD):
+        key_room, word_room = (key_room - 1, word_room) if key_room > _SHORTEST_KEY else (key_room, word_room - 1)
+        kept = [
+            (shorten(key, key_room), text if isinstance(value, int | float) else shorten(text, word_room))
+            for (key, text), value in zip(pairs, values, strict=True)
+        ]
+    return kept
 
 
-def _longest(pairs: list[tuple[str, str]], part: int) -> int:
-    return max(cells(pair[part]) for pair in pairs)
+def _begun(pairs: Pairs, room: int) -> str:
+    """As many of the pairs as fit."""
+    for count in range(len(pairs), 0, -1):
+        text = _joined(pairs[:count]) + (" …" if count < len(pairs) else "")
+        if cells(text) <= room:
+            return text
+    return shorten(_joined(pairs), max(1, room))
 
 
-def _width(pairs: list[tuple[str, str]]) -> int:
-    return sum(cells(key) + cells(value) + 2 for key, value in pairs) - 1
+def _joined(pairs: Pairs) -> str:
+    return " ".join(f"{key}={value}" for key, value in pairs)
+
+
+def _width(pairs: Pairs) -> int:
+    return cells(_joined(pairs))

@@ -10,19 +10,26 @@ from pathlib import Path
 from hpo_cli.console import styles
 from hpo_cli.console.figures import duration
 from hpo_cli.console.output import Line, Span, line, write
+from hpo_cli.console.sweep_frame import how_words
 from hpo_cli.console.sweep_page import best_lines, counts_words, failed_lines, next_lines
+from hpo_cli.console.tables import one_line
 from hpo_cli.sweep.fold import SweepState
 from hpo_cli.sweep.tally import Tally
 
 
-def announce(state: SweepState, *, was_there: bool = False) -> None:
+def announce(state: SweepState) -> None:
     """Say what begins, or goes on, and where."""
     tally = Tally()
     tally.take(state)
-    what = "goes on" if was_there else "begins"
-    known = f": {counts_words(state, tally)}" if state.trials else ""
     sizes = f"{state.total} trials" if state.total else "trials until it is stopped"
-    _say([line(Span("sweep  ", styles.QUIET), f"{state.folder}  {what}{known}  ({sizes} of {state.epochs} epochs)")])
+    runs = f" in {len(state.inner)} runs each" if len(state.inner) > 1 else ""
+    said = {
+        "sweep": str(state.folder),
+        "what": " ".join(map(str, state.began.get("words") or ())),
+        "how": f"{how_words(state)}: {sizes} of {state.epochs} epochs{runs}",
+        "goes on": counts_words(state, tally) if state.trials else "",
+    }
+    _say([line(Span(f"{label:9}", styles.QUIET), one_line(text)) for label, text in said.items() if text])
 
 
 def conclude(state: SweepState, *, interrupted: str = "", leaderboard: Sequence[Line] = ()) -> None:

@@ -52,12 +52,17 @@ def sweep_frame(
 
 
 def _title(state: SweepState, columns: int, *, now: float) -> Line:
-    settings = state.settings
-    how = settings.search if settings.scheduler == "none" else f"{settings.search}, {settings.scheduler}"
+    how = how_words(state)
     left = line(Span(f"sweep {state.id}", styles.TITLE), f"  {one_line(state.name)}  ", Span(how, styles.QUIET))
     if state.is_held:
         left = line(*left, Span("  paused: no trial begins", f"bold {styles.WAITS}"))
     return spread(left, line(Span(duration(driven(state, now=now)), styles.QUIET)), columns)
+
+
+def how_words(state: SweepState) -> str:
+    """How a sweep searches: `tpe, asha`."""
+    settings = state.settings
+    return ", ".join([str(settings.search), *([settings.scheduler] if settings.scheduler != "none" else [])])
 
 
 def _progress(state: SweepState, estimate: Estimate, tally: Tally, columns: int) -> Line:
@@ -122,7 +127,7 @@ def _running(state: SweepState, each: Sequence[Moment], place: Place, *, rows: i
 def _table(state: SweepState, shown: Sequence[Moment], place: Place) -> list[Line]:
     aim = shorten(one_line(state.aims[0].name), 14)
     width = _curve_width(place)
-    lefts = ["paused" if one.run.paused else time_left(one.left) for one in shown]
+    lefts = ["paused" if one.run.paused else "?" if one.left is None else duration(one.left) for one in shown]
     fixed = [
         [_label(state, one) for one in shown],
         [figure(_value(one)) for one in shown],

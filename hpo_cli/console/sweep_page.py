@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from hpo_cli.console import output, styles
 from hpo_cli.console.figures import age, duration, figure
 from hpo_cli.console.output import Line, Span, line
 from hpo_cli.console.setting_words import setting_words
+from hpo_cli.console.sweep_frame import how_words
 from hpo_cli.console.sweep_lines import reason_of
 from hpo_cli.console.tables import one_line, shorten
 from hpo_cli.record.sweep_record import SweepRecord
@@ -90,15 +91,16 @@ def next_lines(state: SweepState, tally: Tally, *, ref: str, goes_on: bool) -> I
     else:
         commands.append((f"hpo-run ls {ref}", "its trials"))
     width = max(len(command) for command, _ in commands)
+    room = output.width() - _LABEL - width - 4 if output.is_styled() else None
     for index, (command, what) in enumerate(commands):
-        yield line(_label("next" if index == 0 else ""), f"{command:{width}}  ", Span(what, styles.QUIET))
+        said = what if room is None or len(what) <= room else ""  # a command is never cut
+        yield line(_label("next" if index == 0 else ""), f"{command:{width}}  ", Span(said, styles.QUIET))
 
 
 def _how(state: SweepState) -> str:
     settings = state.settings
-    how = settings.search if settings.scheduler == "none" else f"{settings.search}, {settings.scheduler}"
     ends = {"trials": state.total, "minutes": settings.minutes, "epochs": settings.epochs, "target": settings.target}
-    parts = [how, *(f"{name} {figure(value)}" for name, value in ends.items() if value is not None)]
+    parts = [how_words(state), *(f"{name} {figure(value)}" for name, value in ends.items() if value is not None)]
     runs = [f"{len(state.inner)} runs a trial"] if len(state.inner) > 1 else []
     return "; ".join([*parts, f"{state.epochs} epochs a trial", *runs])
 
@@ -129,8 +131,3 @@ def _label(label: str) -> Span:
 
 def _cut(text: str) -> str:
     return shorten(text, max(20, output.width() - _LABEL - 2)) if output.is_styled() else text
-
-
-def lines_of(texts: Sequence[str]) -> list[Line]:
-    """Plain lines."""
-    return [line(one_line(text)) for text in texts]

@@ -8,13 +8,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from hpo_cli.console import output
 from hpo_cli.console.layout import merged
 from hpo_cli.console.output import Line, Span, can_draw, console, encodable, is_terminal, line, write
 from hpo_cli.console.sweep_frame import Place, sweep_frame
 from hpo_cli.console.sweep_lines import best_line, failure_line, trial_line
+from hpo_cli.console.sweep_page import edit_words
 from hpo_cli.sweep.eta import estimate
 from hpo_cli.sweep.fold import SweepState
 from hpo_cli.sweep.live import LiveRun
@@ -33,7 +34,7 @@ class SweepView(Protocol):
     """Who is shown how a sweep goes."""
 
     def update(self, state: SweepState, live: Sequence[LiveRun]) -> None:
-        """Where it stands, some times a second. The first call tells what was there before: nothing of that is said."""
+        """Where it stands, some times a second. What was there when the view was made is not said again."""
 
     def said(self, text: str) -> None:
         """Something that happened, as it happens."""
@@ -43,9 +44,9 @@ class SweepView(Protocol):
 
 
 @contextmanager
-def sweep_view() -> Iterator[SweepView]:
-    """The view for where standard output goes."""
-    view: SweepView = LiveView() if is_terminal() else PlainView()
+def sweep_view(state: SweepState) -> Iterator[SweepView]:
+    """The view for where standard output goes. state: the sweep as it is found."""
+    view: SweepView = LiveView(state) if is_terminal() else PlainView(state)
     try:
         yield view
     finally:
@@ -55,15 +56,13 @@ def sweep_view() -> Iterator[SweepView]:
 class PlainView:
     """One line for each trial that ends, waits at a rung, or is lost."""
 
-    def __init__(self) -> None:
-        self._tally: Tally | None = None
+    def __init__(self, state: SweepState) -> None:
+        self._news = _News(state)
 
     def update(self, state: SweepState, live: Sequence[LiveRun]) -> None:  # noqa: ARG002 - a SweepView
         """See SweepView."""
-        if self._tally is None:
-            self._tally = Tally()
-            self._tally.take(state)
-        _say([trial_line(state, news) for news in self._tally.take(state)])
+        trials, remarks = self._news.take(state)
+        _say([*remarks, *(trial_line(state, news) for news in trials)])
 
     def said(self, text: str) -> None:
         """See SweepView."""
@@ -76,14 +75,15 @@ class PlainView:
 class LiveView:
     """A table at the foot of the terminal; failures, new leaders and what is said scroll by above it."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, state: SweepState, *, clock: Callable[[], float] = time.time) -> None:
         from rich.live import Live
         from rich.text import Text
 
         self._clock = clock
-        self._tally: Tally | None = None
+        self._news = _News(state)
         self._ends: deque[float] = deque(maxlen=_LATELY)
-        self._console = console()
+        self._out = sys.stdout  # while a Live runs, rich puts something else there
+        self._console = console(self._out)
         self._live = Live(Text(""), console=self._console, auto_refresh=False, transient=True)
         self._next = 0.0
 
@@ -92,14 +92,11 @@ class LiveView:
         begin = time.monotonic()
         if begin < self._next:
             return
-        if self._tally is None:
-            self._tally = Tally()
-            self._tally.take(state)
-        news = self._tally.take(state)
+        trials, remarks = self._news.take(state)
         now = self._clock()
-        self._ends.extend(now for one in news if one.what != "lost")
-        self._scroll([said for one in news if (said := _spoken(state, one))])
-        self._draw(state, live, self._tally, now=now)
+        self._ends.extend(now for one in trials if one.what != "lost")
+        self._scroll([*remarks, *(said for one in trials if (said := _spoken(state, one)))])
+        self._draw(state, live, self._news.tally, now=now)
         self._next = begin + max(_EVERY_S, (time.monotonic() - begin) / _SHARE)
 
     def said(self, text: str) -> None:
@@ -112,24 +109,42 @@ class LiveView:
         self._next = 0.0
 
     def _draw(self, state: SweepState, live: Sequence[LiveRun], tally: Tally, *, now: float) -> None:
-        columns, lines = output.size()
+        columns, lines = output.size(self._out)
         self._console.width = columns
-        place = Place(columns, lines - _SPARE_LINES, can_draw())
+        place = Place(columns, lines - _SPARE_LINES, can_draw(self._out))
         runs = [*live, *_elsewhere(state, live)]
         shown = sweep_frame(
             state, estimate(state, runs, tally, now=now), tally, place, now=now, per_minute=self._per_minute(now)
         )
         self._live.start()
-        self._live.update(_rendered(shown), refresh=True)
+        self._live.update(_rendered(shown, self._out), refresh=True)
 
     def _scroll(self, lines: Sequence[Line]) -> None:
         for one in lines:
-            self._console.print(_rendered([one]), soft_wrap=True)
+            self._console.print(_rendered([one], self._out), soft_wrap=True)
 
     def _per_minute(self, now: float) -> float | None:
         if len(self._ends) < 2 or now <= self._ends[0]:  # noqa: PLR2004 - a speed needs two
             return None
         return 60 * (len(self._ends) - 1) / (now - self._ends[0])
+
+
+class _News:
+    """What has happened since it was last asked: to trials, and remarks about the sweep as a whole."""
+
+    def __init__(self, state: SweepState) -> None:
+        self.tally = Tally()
+        self.tally.take(state)
+        self._num_edits, self._was_held = len(state.edits), state.is_held
+
+    def take(self, state: SweepState) -> tuple[list[News], list[Line]]:
+        edits, self._num_edits = state.edits[self._num_edits :], len(state.edits)
+        remarks = [_remark(edit_words(event)) for event in edits]
+        if state.is_held != self._was_held:
+            self._was_held = state.is_held
+            held = "paused: no trial begins; those that train go on to their end"
+            remarks.append(_remark(held if state.is_held else "goes on: trials begin again"))
+        return self.tally.take(state), remarks
 
 
 def _elsewhere(state: SweepState, live: Sequence[LiveRun]) -> list[LiveRun]:
@@ -152,10 +167,10 @@ def _remark(text: str) -> Line:
     return line(Span("· ", "yellow"), text)
 
 
-def _rendered(lines: Sequence[Line]) -> Text:
+def _rendered(lines: Sequence[Line], out: TextIO) -> Text:
     from rich.text import Text
 
-    texts = [Text.assemble(*((encodable(span.text, sys.stdout), span.style) for span in merged(one))) for one in lines]
+    texts = [Text.assemble(*((encodable(span.text, out), span.style) for span in merged(one))) for one in lines]
     text = Text("\n").join(texts)
     text.no_wrap, text.overflow = True, "crop"
     return text

@@ -111,7 +111,7 @@ def _is_started(folder: Path) -> bool:
 
 def _make(task: Task) -> None:
     if task.parent is not None:
-        from hpo_cli.engine.adoption import begin_branch
+        from hpo_cli.engine.birth import begin_branch
 
         begin_branch(task)
         return
@@ -205,7 +205,9 @@ def order_stop(folder: Path, epoch: int | None) -> None:
     """Let a run that nobody trains now stop after so many epochs (None: not), whatever was ordered before."""
     events = ledger.read_ledger(folder).events
     step, due = ledger.fold(events).step, {"epoch": epoch}
-    standing = [order for order in living_line(events).standing if order.get("who") == WHO and order.get("do") == "stop"]
+    standing = [
+        order for order in living_line(events).standing if order.get("who") == WHO and order.get("do") == "stop"
+    ]
     for order in standing:
         if order.get("due") != due:
             ledger.append(folder, "cancelled", step=step, scheduled=order["id"], who=WHO, why="goes on")

@@ -51,6 +51,8 @@ def main(descriptor: int, *, modules: Sequence[str] = (), check: str = "") -> No
 
 
 def _prepare(modules: Sequence[str], check: str) -> Callable[..., Any] | None:
+    module, _, function = check.partition(":")
+    checker: Callable[..., Any] | None = getattr(importlib.import_module(module), function) if check else None
     for name in NEEDED:
         importlib.import_module(name)
     learn(modules)
@@ -62,8 +64,6 @@ def _prepare(modules: Sequence[str], check: str) -> Callable[..., Any] | None:
     torch.set_num_threads(1)
     remember_entry_points()
     remember_environment()
-    module, _, function = check.partition(":")
-    checker: Callable[..., Any] | None = getattr(importlib.import_module(module), function) if check else None
     gc.collect()
     gc.freeze()  # a fork's collections need not walk through all that was imported, nor copy its pages
     return checker

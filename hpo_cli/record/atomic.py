@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import secrets
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -59,6 +60,21 @@ def free_name(path: Path) -> Path:
         number += 1
         free = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return free
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A hard link of a file, or a copy where links fail; on disk when this returns.
+
+    Raises FileNotFoundError without `source`, FileExistsError where `target` is something already.
+    """
+    try:
+        os.link(source, target, follow_symlinks=False)
+        sync_folder(target.parent)
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError:  # another file system, or one without links
+        with source.open("rb") as old, replace_file(target) as new:
+            shutil.copyfileobj(old, new)
 
 
 def sync_folder(folder: Path | str) -> None:

@@ -57,7 +57,9 @@ def start_run(
     try:
         (folder / HYDRA).mkdir()
         for name, text in hydra_files.items():
-            (folder / HYDRA / name).write_text(text, encoding="utf-8", newline="\n")  # for people; the ledger has it all
+            (folder / HYDRA / name).write_text(
+                text, encoding="utf-8", newline="\n"
+            )  # for people; the ledger has it all
         _write_new(folder / PLAN, plan_text(plan))
         origin = origin or Origin()
         if origin.write_state is not None:

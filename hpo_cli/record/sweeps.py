@@ -10,12 +10,13 @@ from hpo_cli.errors import UserError, did_you_mean
 from hpo_cli.record import jsonl
 from hpo_cli.record.contents import FIRST_READ, DamagedError, read_file, text
 from hpo_cli.record.folder import is_run
-from hpo_cli.record.places import SWEEP, is_sweep, places
+from hpo_cli.record.places import SWEEP, Place, is_sweep, places
+from hpo_cli.record.reading import RunRecord, read_run
 from hpo_cli.record.sweep_record import BEST, SweepRecord, read_best, read_sweep_record
 
 __all__ = [
-    "BEST", "SWEEP", "SweepRecord", "best_run", "find_sweep", "is_sweep", "newest_sweep", "no_run", "read_best",
-    "read_sweep_record", "scan_sweeps", "started", "sweeps_in",
+    "BEST", "SWEEP", "SweepNoRunError", "SweepRecord", "best_run", "find_sweep", "is_sweep", "newest_sweep", "no_run",
+    "read_best", "read_place", "read_sweep_record", "scan_sweeps", "started", "sweeps_in",
 ]  # fmt: skip
 
 _SHOWN = 8
@@ -24,6 +25,11 @@ _SHOWN = 8
 def sweeps_in(root: Path | str) -> Iterator[str]:
     """The folders of the sweeps below `root`."""
     return (place.path for place in places(root) if place.kind == "sweep")
+
+
+def read_place(place: Place) -> RunRecord | SweepRecord:
+    """The record of a run or of a sweep."""
+    return read_run(place.path) if place.kind == "run" else read_sweep_record(place.path)
 
 
 def scan_sweeps(root: Path | str) -> list[SweepRecord]:
@@ -85,11 +91,19 @@ def started(sweep: Path) -> str:
     return at.decode("ascii", "replace")
 
 
-def no_run(ref: str, sweep: Path) -> UserError:
+class SweepNoRunError(UserError):
+    """A sweep was named where a run is due. sweep: its folder."""
+
+    def __init__(self, said: str, sweep: Path) -> None:
+        super().__init__(said)
+        self.sweep = sweep
+
+
+def no_run(ref: str, sweep: Path) -> SweepNoRunError:
     """What is said to whoever gives a sweep where a run is due."""
     what = f"{ref}: a sweep, not a run" if ref != "last" else f"last: the newest is the sweep {sweep.name}, not a run"
     its = f"best:{sweep.name} is its best run, {sweep.name}-1 its first trial"
-    return UserError(f"{what}; {its}; `hpo-run show {sweep.name}` tells of it")
+    return SweepNoRunError(f"{what}; {its}; `hpo-run show {sweep.name}` tells of it", sweep)
 
 
 def _named(path: Path) -> Path:

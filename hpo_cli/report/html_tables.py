@@ -188,7 +188,8 @@ def _standing(word: str) -> Markup:
 
 def _search(found: Digest) -> str:
     settings = found.state.settings
-    parts = [settings.search if settings.scheduler == "none" else f"{settings.search} with {settings.scheduler}"]
+    search = str(settings.search)
+    parts = [search if settings.scheduler == "none" else f"{search} with {settings.scheduler}"]
     parts += [f"{len(found.state.inner)} runs each"] if len(found.state.inner) > 1 else []
     return ", ".join(parts)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import statistics
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,21 +16,25 @@ from hpo_cli.report.fair import Fair, fair_values
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
 
     from hpo_cli.sweep.fold import SweepState
     from hpo_cli.sweep.space import Dimension
 
 Method = Literal["PED-ANOVA", "rank correlation", "none"]
 ENOUGH = 20  # trials for PED-ANOVA
-_FEWEST = 4  # trials for a rank correlation
+_FEWEST = 6  # trials for a rank correlation
 _TOP_SHARE, _FEWEST_TOP, _MOST_TOP_SHARE = 0.1, 5, 0.5
 _NEGLIGIBLE = 0.05
+_SHUFFLES = 8
+_LEAST_NOISY = 1000  # trials, from which on chance gives next to nothing
 
 
 @dataclass(frozen=True)
 class Importance:
-    """One dimension. share: of all importance, 0 .. 1, or None where it could not be measured; the shares add up to 1.
+    """One dimension.
 
+    share: of all importance, 0 .. 1, or None where it could not be measured; all shares add up to 1, or to 0.
     trials: in which it was active.   tier: where the catalogue's order has it, 1 first; None where it does not name it.
     condition: when it is active; empty for always.
     """
@@ -69,7 +75,7 @@ def importances(state: SweepState) -> Importances:
     rows = [
         Importance(
             name=one.name,
-            share=raw[one.name] / total if total and one.name in raw else None,
+            share=raw[one.name] / (total or 1.0) if one.name in raw else None,
             trials=sum(one.name in point for point in table.values()),
             tier=tier_of(one.keys),
             condition=condition_of(one),
@@ -101,9 +107,11 @@ def _cautions(method: Method, fair: Fair, rows: Sequence[Importance]) -> Iterato
     if method == "rank correlation":
         yield f"by rank correlations over {num} trials: only trends that go one way show (PED-ANOVA from {ENOUGH} on)"
     else:
-        yield f"by PED-ANOVA over {num} trials: how far the best ones differ from all the others"
+        yield f"by PED-ANOVA over {num} trials: how far the best ones differ from all, less what chance would give"
     if num < fair.total:
         yield f"compared at epoch {fair.epoch}, which {num} of {fair.total} trials reached"
+    if all(not row.share for row in rows):
+        yield "nothing that was varied shows any influence"
     yield "importance holds for the ranges that were searched: a knob whose range is narrow looks unimportant"
     yield from _surprises(rows)
 
@@ -122,29 +130,52 @@ Table = Mapping[int, Mapping[str, Any]]
 
 
 def _by_ped_anova(table: Table, costs: Mapping[int, float], space: Sequence[Dimension]) -> dict[str, float]:
+    """Less what chance gives: the mean of the same figures over shuffled costs."""
+    if len(set(costs.values())) == 1:
+        return {one.name: 0.0 for one in space}
     import optuna
-    from optuna.importance import PedAnovaImportanceEvaluator
 
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        study = optuna.create_study(direction="minimize")
-        kinds = {one.name: _distribution(one, [p[one.name] for p in table.values() if one.name in p]) for one in space}
-        study.add_trials([_frozen(table[number], cost, space, kinds) for number, cost in costs.items()])
-        top = max(_TOP_SHARE, min(_MOST_TOP_SHARE, _FEWEST_TOP / len(costs)))
-        found = PedAnovaImportanceEvaluator(target_quantile=top).evaluate(study)
+        frozen = _frozen(table, costs, space)
+        found = _measured(frozen, list(costs.values()))
+        rng, shuffled = random.Random(0), []
+        for _ in range(_SHUFFLES if len(costs) <= _LEAST_NOISY else 0):
+            shuffled.append(_measured(frozen, rng.sample(list(costs.values()), len(costs))))
     finally:
         optuna.logging.set_verbosity(before)
+    chance = {name: statistics.fmean(one[name] for one in shuffled) if shuffled else 0.0 for name in found}
+    return {name: max(0.0, value - chance[name]) for name, value in found.items()}
+
+
+def _measured(frozen: Sequence[FrozenTrial], costs: Sequence[float]) -> dict[str, float]:
+    import optuna
+    from optuna.importance import PedAnovaImportanceEvaluator
+
+    for trial, cost in zip(frozen, costs, strict=True):
+        trial.value = cost
+    study = optuna.create_study(direction="minimize")
+    study.add_trials(frozen)
+    top = max(_TOP_SHARE, min(_MOST_TOP_SHARE, _FEWEST_TOP / len(costs)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that many equal values make all importances equal
+        found = PedAnovaImportanceEvaluator(target_quantile=top).evaluate(study)
     return {name: float(value) for name, value in found.items()}
 
 
-def _frozen(point: Mapping[str, Any], cost: float, space: Sequence[Dimension], kinds: Mapping[str, Any]) -> Any:
-    import optuna
+def _frozen(table: Table, costs: Mapping[int, float], space: Sequence[Dimension]) -> list[FrozenTrial]:
+    """The trials as Optuna knows them, in the order of `costs`."""
+    from optuna.trial import create_trial
 
-    known = {one.name: _coded(one, point[one.name]) for one in space if one.name in point}
-    params = {name: value for name, value in known.items() if kinds[name]._contains(value)}  # noqa: SLF001 - the only check
-    chosen = {name: kinds[name] for name in params}
-    return optuna.trial.create_trial(params=params, distributions=chosen, values=[cost])
+    kinds = {one.name: _distribution(one, [p[one.name] for p in table.values() if one.name in p]) for one in space}
+    found = []
+    for number, cost in costs.items():
+        known = {one.name: _coded(one, table[number][one.name]) for one in space if one.name in table[number]}
+        params = {name: value for name, value in known.items() if value is not None}
+        distributions = {name: kinds[name] for name in params}
+        found.append(create_trial(params=params, distributions=distributions, values=[cost]))
+    return found
 
 
 def _distribution(one: Dimension, values: Sequence[Any]) -> BaseDistribution:
@@ -158,10 +189,10 @@ def _distribution(one: Dimension, values: Sequence[Any]) -> BaseDistribution:
 
 
 def _coded(one: Dimension, value: Any) -> Any:
-    """A choice as its place among the choices: names, numbers and tuples alike."""
+    """A choice as its place among the choices, None for one that is banned by now: names, numbers, tuples alike."""
     if one.choices is None:
         return float(value)
-    return next((k for k, choice in enumerate(one.choices) if _same(choice, value)), -1)
+    return next((k for k, choice in enumerate(one.choices) if _same(choice, value)), None)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -183,9 +214,11 @@ def _by_ranks(table: Table, costs: Mapping[int, float], space: Sequence[Dimensio
 
 
 def _squared_correlation(values: Sequence[float], ranks: Sequence[float]) -> float:
+    """Without what as few trials would show by chance: the adjusted R squared of a line through the ranks."""
     if len(set(ranks)) == 1:
         return 0.0
-    return statistics.correlation(ranked(values), ranks) ** 2
+    num = len(ranks)
+    return max(0.0, 1 - (1 - statistics.correlation(ranked(values), ranks) ** 2) * (num - 1) / (num - 2))
 
 
 def _between_names(values: Sequence[Any], ranks: Sequence[float]) -> float:

@@ -44,7 +44,7 @@ class RunFacts:
 
 def summarize(state: SweepState) -> Summary:
     """The facts of a sweep, by its log."""
-    found = Counter(trial.status for trial in state.trials)
+    found: Counter[str] = Counter(trial.status for trial in state.trials)
     usual = ("finished", "running", "waiting", "paused", "stopped", "failed")
     ended = mapping(state.ended)
     return Summary(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from hpo_cli.record.atomic import replace_file, sync_folder
+from hpo_cli.record.atomic import link_or_copy
 from hpo_cli.record.contents import count, text
 from hpo_cli.record.folder import CHECKPOINTS
 from hpo_cli.record.ledger import Event, read_ledger
@@ -61,14 +59,7 @@ def link_state(state: Path, folder: Path, name: str) -> str:
     target = folder / CHECKPOINTS / name
     refuse_link(target.parent)
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(state, target, follow_symlinks=False)
-    except (FileNotFoundError, FileExistsError):
-        raise
-    except OSError:
-        with state.open("rb") as old, replace_file(target) as new:
-            shutil.copyfileobj(old, new)
-    sync_folder(target.parent)
+    link_or_copy(state, target)
     return f"{CHECKPOINTS}/{name}"
 
 

@@ -151,7 +151,7 @@ class Dimension:
         if self.choices is not None:
             return ", ".join(map(shown, map(_plain, self.choices)))
         low, high = self.ends
-        notes = [note for note in (self.scale, self.kind) if note not in ("linear", "float")]
+        notes: list[str] = [note for note in (self.scale, self.kind) if note not in ("linear", "float")]
         notes += [f"step {self.step:g}"] if self.step is not None else []
         return f"{low:g} .. {high:g}" + (f" ({', '.join(notes)})" if notes else "")
 
@@ -176,8 +176,8 @@ class Dimension:
 
     def _between(self, u: float) -> float:
         low, high = self._edges()
-        value = low * (high / low) ** u if self.scale == "log" else low + (high - low) * u
-        return min(max(value, self.ends[0]), self.ends[1])
+        value: float = low * (high / low) ** u if self.scale == "log" else low + (high - low) * u
+        return float(min(max(value, self.ends[0]), self.ends[1]))
 
 
 _FIX = "write lr=interval(1e-4,1e-1) or lr=1e-2,1e-3"
@@ -224,14 +224,12 @@ def _broken_range(dimension: Dimension) -> str:
     low, high, step = dimension.low, dimension.high, dimension.step
     if low is None or high is None or not (_is_number(low) and _is_number(high)):
         return "needs a list of values, or two finite ends"
-    if low > high:
-        return f"its low end {low:g} is above its high end {high:g}"
-    if dimension.scale not in ("linear", "log"):
-        return "a scale is linear or log"
-    if dimension.scale == "log" and low <= 0:
-        return f"a log scale begins above 0, not at {low:g}"
-    if step is not None and not step > 0:
-        return f"a step is above 0, not {step:g}"
-    if dimension.kind == "int" and any(not float(n).is_integer() for n in (low, high, step or 1)):
-        return f"takes whole numbers, and {low:g} .. {high:g} has other ends" + (f" or step {step:g}" if step else "")
-    return ""
+    whole = f"takes whole numbers, and {low:g} .. {high:g} has other ends" + (f" or step {step:g}" if step else "")
+    rules = {
+        f"its low end {low:g} is above its high end {high:g}": low <= high,
+        "a scale is linear or log": dimension.scale in ("linear", "log"),
+        f"a log scale begins above 0, not at {low:g}": dimension.scale == "linear" or low > 0,
+        f"a step is above 0, not {step}": step is None or step > 0,
+        whole: dimension.kind == "float" or all(float(number).is_integer() for number in (low, high, step or 1)),
+    }
+    return next((rule for rule, holds in rules.items() if not holds), "")

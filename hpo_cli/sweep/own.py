@@ -48,9 +48,8 @@ def own_space(
     for group in groups:
         for option in options.get(group, ()):
             several = len(options[group]) > 1
-            for one in _dimensions(option, options, several=several):
-                if not held & set(map(canonical, one.keys)):
-                    found.append(one)
+            brought = _dimensions(option, options, several=several)
+            found += [one for one in brought if not held & set(map(canonical, one.keys))]
     return found
 
 

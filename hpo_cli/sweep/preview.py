@@ -17,6 +17,7 @@ from hpo_cli.sweep.asked import Asked
 from hpo_cli.sweep.drive import Made
 from hpo_cli.sweep.executors.contract import Executor, Job
 from hpo_cli.sweep.search.contract import Search
+from hpo_cli.sweep.space import Setting
 from hpo_cli.sweep.state import Run, Trial
 
 SAMPLES = 8
@@ -30,12 +31,12 @@ _LONGEST_S = 600.0
 
 @dataclass(frozen=True)
 class Preview:
-    """trials: the words of each.   refused: settings that the plan refuses, with the reason.   is_whole: whether these
+    """settings: of the trials.   refused: settings that the plan refuses, each with the reason.   is_whole: whether these
     are all trials, or samples of what a search begins with.
     """
 
-    trials: tuple[tuple[str, ...], ...]
-    refused: tuple[str, ...]
+    settings: tuple[Setting, ...]
+    refused: tuple[tuple[Setting, str], ...]
     is_whole: bool
 
 
@@ -45,8 +46,7 @@ def preview_of(asked: Asked, search: Search, make: Callable[[Mapping[str, Any]],
     total = asked.settings.trials
     most = min(total or SAMPLES, search.size or SAMPLES) if is_whole else min(SAMPLES, total or SAMPLES)
     trials: list[Trial] = []
-    shown: list[tuple[str, ...]] = []
-    refused: dict[str, None] = {}
+    refused: dict[str, tuple[Setting, str]] = {}
     known: set[str] = set()
     while len(trials) < most:
         made = None
@@ -57,7 +57,7 @@ def preview_of(asked: Asked, search: Search, make: Callable[[Mapping[str, Any]],
             try:
                 made = make({**setting, **asked.inner[0]})
             except ConfigError as error:
-                refused[str(error)] = None
+                refused[str(setting)] = (setting, str(error))
                 continue
             if made.plan.plan_id not in known or asked.settings.duplicates == "allow":
                 break
@@ -66,8 +66,7 @@ def preview_of(asked: Asked, search: Search, make: Callable[[Mapping[str, Any]],
             break
         known.add(made.plan.plan_id)
         trials.append(Trial(len(trials) + 1, setting, made.plan.plan_id, [Run(0, "")]))
-        shown.append(made.words)
-    return Preview(tuple(shown), tuple(refused), is_whole)
+    return Preview(tuple(trial.setting for trial in trials), tuple(refused.values()), is_whole)
 
 
 @dataclass(frozen=True)

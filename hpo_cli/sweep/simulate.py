@@ -16,7 +16,7 @@ from hpo_cli.sweep.orders import Order
 from hpo_cli.sweep.schedulers.contract import Scheduler
 from hpo_cli.sweep.search.contract import Aim, Search
 from hpo_cli.sweep.settings import SweepSettings
-from hpo_cli.sweep.space import Setting, Space
+from hpo_cli.sweep.space import Setting
 from hpo_cli.sweep.state import Event, Trial
 from hpo_cli.sweep.virtual import Curves, Learner, VirtualMachines
 
@@ -76,7 +76,6 @@ def simulate(
     settings: SweepSettings,
     epochs: int,
     aims: Sequence[Aim] = (Aim("loss", "min"),),
-    space: Space | None = None,
     workers: int = 1,
     seconds_per_epoch: Callable[[Setting, int], float] = lambda setting, trial: 1.0,  # noqa: ARG005
 ) -> Simulated:
@@ -90,7 +89,7 @@ def simulate(
         learner, slots=workers, epochs=epochs, aims=aims, reduce=settings.reduce, seconds_per_epoch=seconds_per_epoch
     )
     log = MemoryLog()
-    began = log.append(_began(settings, epochs=epochs, aims=aims, space=space))
+    began = log.append(_began(settings, epochs=epochs, aims=aims))
     listening = Listening(scheduler, machines.seconds)
     driver = Driver(
         SweepState(FOLDER), log, virtual_tools(machines), search=search, scheduler=listening, who={"host": "virtual"}
@@ -140,7 +139,7 @@ def _make(setting: Mapping[str, Any]) -> Any:
     return SimpleNamespace(plan=plan, words=(), hydra_files={})
 
 
-def _began(settings: SweepSettings, *, epochs: int, aims: Sequence[Aim], space: Space | None) -> Event:
+def _began(settings: SweepSettings, *, epochs: int, aims: Sequence[Aim]) -> Event:
     return {
         "event": "began",
         "id": FOLDER.name,
@@ -149,6 +148,6 @@ def _began(settings: SweepSettings, *, epochs: int, aims: Sequence[Aim], space: 
         "inner": [{"seed": seed} for seed in range(settings.seeds)],
         "epochs": epochs,
         "size": None,
-        "space": [] if space is None else space.to_json(),
+        "space": [],
         "settings": asdict(settings),
     }

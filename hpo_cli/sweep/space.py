@@ -66,7 +66,7 @@ class Space:
 
         Raises ConfigError for a range without steps.
         """
-        return (self.setting(point, base) for point in self._points({}, 0, self._base(base)))
+        return self._settings({}, 0, self._base(base))
 
     def active(self, point: Point, base: Mapping[str, Any] | None = None) -> tuple[Dimension, ...]:
         """The dimensions that count at `point`, in their order."""
@@ -163,16 +163,17 @@ class Space:
             return (one.size or 1) * self._count(setting, index + 1, base, read)
         return sum(self._count(setting | dict(_pairs(one, v)), index + 1, base, read) for v in one.values())
 
-    def _points(self, point: dict[str, Any], index: int, base: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def _settings(self, setting: dict[str, Any], index: int, base: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The settings that go on from one of the dimensions before `index`."""
         if index == len(self.dimensions):
-            yield point
+            yield setting
             return
         one = self.dimensions[index]
-        if one.when and not _is_active(one, self.setting(point, base), base):
-            yield from self._points(point, index + 1, base)
+        if not _is_active(one, setting, base):
+            yield from self._settings(setting, index + 1, base)
             return
         for value in one.values():
-            yield from self._points({**point, one.name: value}, index + 1, base)
+            yield from self._settings({**setting, **dict(_pairs(one, value))}, index + 1, base)
 
 
 def _is_active(dimension: Dimension, setting: Setting, base: Mapping[str, Any]) -> bool:

@@ -9,22 +9,17 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hpo_cli.console.output import Span, line, write, write_json
-from hpo_cli.errors import UserError
 from hpo_cli.record.reading import read_run
 from hpo_cli.record.runs import find_run
+from hpo_cli.steer.ancestors import Birth, check_length
 from hpo_cli.steer.targets import TARGET_HELP
 from hpo_cli.verbs.arguments import OUTPUTS_VARIABLE, RUN_HELP, Parser, reading_parser
-from hpo_cli.verbs.children import Birth, Parent, make_child, past, read_parent, train_child
+from hpo_cli.verbs.children import Parent, make_child, past, read_parent, train_child
 from hpo_cli.verbs.composing import composed
 from hpo_cli.verbs.inheriting import absolute, key_of
 from hpo_cli.verbs.trusting import add_allow
-
-if TYPE_CHECKING:
-    from hpo_cli.engine.checkpoints import State
-    from hpo_cli.plan import RunPlan
 
 ABOUT = "A child of a run: it begins with its parent's state at one of its steps, and may have other settings."
 
@@ -98,17 +93,3 @@ def branch(parent: Parent, wish: Wish) -> Path:
         check_child(found.plan, state, partial=wish.partial)
     changes = [word for word in heir.changes if key_of(word) not in ("outputs", "name")]
     return make_child(found, Birth(parent, goal, state, partial=wish.partial, more={"changes": changes}))
-
-
-def check_length(parent: Parent, plan: RunPlan, state: State) -> None:
-    """Raise UserError when a run of `plan` has nothing left to train from `state`."""
-    step, epoch = state["position"]["step"], state["position"]["epoch"]
-    if epoch >= plan.epochs:
-        why = f"{epoch} epochs are done there, and it has epochs={plan.epochs}"
-        fix = f"leave it earlier (--at epoch={max(0, plan.epochs // 2)}), or branch with epochs={epoch + 5}"
-    elif plan.trainer.max_steps is not None and step >= plan.trainer.max_steps:
-        why = f"it is at step {step} there, and has trainer.max_steps={plan.trainer.max_steps}"
-        fix = f"leave it earlier (--at step={step // 2}), or branch with trainer.max_steps={2 * step}"
-    else:
-        return
-    raise UserError(f"{parent.folder.name}: nothing is left to train: {why}; {fix}")

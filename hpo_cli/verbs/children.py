@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 from hpo_cli.errors import UserError
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
-from hpo_cli.record.contents import Values, count, mapping, read_plan, words
-from hpo_cli.record.folder import METRICS
-from hpo_cli.record.lease_file import read_lease
-from hpo_cli.record.line import Line, force_step, is_adoption, living_line
-from hpo_cli.record.metrics import read_metrics
-from hpo_cli.record.reading import RunRecord, read_run
-from hpo_cli.steer.changes import Setting, settled
+from hpo_cli.record.contents import mapping, read_plan, words
+from hpo_cli.record.line import is_adoption
+from hpo_cli.record.reading import read_run
+from hpo_cli.steer.ancestors import Ancestor, Birth
+from hpo_cli.steer.changes import Setting
 from hpo_cli.steer.commands import who_am_i
-from hpo_cli.steer.targets import Goal, parse_target, resolve_target
+from hpo_cli.steer.targets import Goal
 from hpo_cli.validate import plan_from_config
 from hpo_cli.verbs.composing import composed
 from hpo_cli.verbs.inheriting import Inheritance, inherit, nudge_words, own_words, trusting, typed
@@ -33,73 +31,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Parent:
-    """A run to descend from. plan: as it was started; events: of its ledger."""
-
-    folder: Path
-    plan: RunPlan
-    record: RunRecord
-    events: tuple[ledger.Event, ...]
-
-    @property
-    def started(self) -> Values:
-        """The first line of its ledger."""
-        return mapping(ledger.fold(self.events).started)
-
-    @property
-    def line(self) -> Line:
-        """What of its ledger is in force."""
-        return living_line(self.events)
-
-    @property
-    def is_live(self) -> bool:
-        """Whether a process may be training it."""
-        lease = read_lease(self.folder)
-        return self.record.status == "running" if lease is None else lease.standing in ("alive", "unknown")
-
-    @property
-    def start_step(self) -> int:
-        """Where it began: 0, or where it left a parent of its own."""
-        return count(mapping(self.started.get("parent")).get("step")) or 0
-
-    @property
-    def threads(self) -> int | None:
-        """How many CPU threads a process of it has; None where it never began."""
-        return count(mapping(ledger.fold(self.events).data).get("threads"))
-
-    def goal(self, word: str) -> Goal:
-        """The place in its past that `--at` names. Raises UserError."""
-        target, line = parse_target(word), self.line
-        at_end = "back" in target
-        position = self._saved_step() if at_end and self.is_live else self._last_step()
-        rows = read_metrics(self.folder / METRICS) if (self.folder / METRICS).exists() else []
-        goal = resolve_target(
-            target,
-            line=line,
-            rows=rows,
-            position_step=position,
-            objective=self.record.objective,
-            start_step=self.start_step,
-        )
-        if target != {"back": 0}:
-            return goal
-        return replace(goal, line_ids=tuple(event["id"] for event in line.chain if force_step(event) <= goal.step))
-
-    def _saved_step(self) -> int:
-        """The step of the newest state on disk."""
-        return max((count(event.get("step")) or 0 for event in self.line.checkpoints), default=self.start_step)
-
-    def _last_step(self) -> int:
-        steps = self.record.steps
-        return self._saved_step() if steps is None else max(steps, self.start_step)
-
-    def setting_at(self, goal: Goal) -> Setting:
-        """Its config and choices with the nudges that were in force there."""
-        chain = tuple(event for event in self.line.chain if event["id"] in goal.line_ids)
-        return settled(self.plan.config, self.plan.choices, Line(chain))
+class Parent(Ancestor):
+    """A run to descend from, whose children are composed from its words and further ones."""
 
     def plan_at(self, goal: Goal) -> RunPlan:
-        """The plan that `setting_at` makes."""
+        """The plan that `setting_at` makes, checked. Raises ConfigError."""
         config, choices = self.setting_at(goal)
         return plan_from_config(config, choices=choices, config_dir=own_words(self.started).config_dir)
 
@@ -142,32 +78,6 @@ def read_parent(folder: Path, *, allow: Sequence[str] = ()) -> Parent:
     return Parent(folder, plan, read_run(folder), events)
 
 
-@dataclass(frozen=True)
-class Birth:
-    """What a child begins with. state: of its parent, at `goal`; more: further entries of `parent` in the ledger."""
-
-    parent: Parent
-    goal: Goal
-    state: State
-    partial: bool = False
-    more: Mapping[str, Any] | None = None
-
-    @property
-    def noted(self) -> Values:
-        """`parent` in the child's ledger."""
-        folder = self.parent.folder
-        return {
-            "run": folder.name,
-            "path": str(folder.resolve()),
-            "step": self.state["position"]["step"],
-            "epoch": self.state["position"]["epoch"],
-            "line": list(self.goal.line_ids),
-            "partial": self.partial,
-            "threads": self.parent.threads,
-            **(self.more or {}),
-        }
-
-
 def past(parent: Parent, goal: Goal) -> State:
     """The parent's state there, trained again from the nearest checkpoint before it where none was saved."""
     from hpo_cli.engine.past import past_state
@@ -182,7 +92,7 @@ def make_child(found: Composed, birth: Birth) -> Path:
     from hpo_cli.engine.branching import start_state
     from hpo_cli.record.start import Origin, start_run
 
-    first = start_state(birth.state, birth.parent.plan_at(birth.goal))
+    first = start_state(dict(birth.state), birth.parent.plan_at(birth.goal))
     origin = Origin(parent=birth.noted, write_state=partial(checkpoints.save, state=first))
     words = found.words
     return start_run(

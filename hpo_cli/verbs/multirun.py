@@ -127,10 +127,10 @@ def _listed(found: SweepWords) -> dict[str, Sequence[Any]]:
 def _own(wish: Wish, choices: Mapping[str, str], base: ComposeWords) -> Sequence[Dimension]:
     """The ranges that options bring along, where a search is asked for and no range is named."""
     from hpo_cli.grammar import OWN_GROUPS, own_space
-    from hpo_cli.sweep.settings import searches_own_space
 
     found, settings = wish.found, wish.settings
-    if not searches_own_space(settings) or (settings.groups is None and found.has_ranges):
+    is_search = settings.search not in (None, "grid") or settings.scheduler != "none"
+    if settings.groups is None and (found.has_ranges or not is_search):
         return []
     named = [group for group in found.groups if group in OWN_GROUPS]
     groups = settings.groups or named or OWN_GROUPS

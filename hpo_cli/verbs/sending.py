@@ -47,7 +47,7 @@ def steering_parser(verb: str, *, about: str, usage: str = "RUN") -> Parser:
     parser.usage = f"{parser.prog} {usage} [options]"
     parser.add_argument("--why", metavar="TEXT", default="", help="kept in the run's ledger")
     parser.add_argument(
-        "--timeout", metavar="S", type=_seconds, default=60.0, help="how long to wait for the answer (default: 60)"
+        "--timeout", metavar="S", type=seconds, default=60.0, help="how long to wait for the answer (default: 60)"
     )
     parser.add_argument("--no-wait", action="store_true", help="send it and print its id, without waiting")
     return parser
@@ -211,7 +211,8 @@ def _say(text: str) -> None:
     write([line(Span(text, styles.QUIET))], sys.stderr)
 
 
-def _seconds(word: str) -> float:
+def seconds(word: str) -> float:
+    """A number of seconds, 0 or more. Raises what argparse turns into an error."""
     try:
         found = float(word)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`hpo-run show RUN`: one run on one page."""
+"""`hpo-run show RUN`: one run, or one sweep, on one page."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from hpo_cli.record.line import settings_of
 from hpo_cli.record.metrics import number
 from hpo_cli.record.runs import find_run
 from hpo_cli.record.saved_files import saved_files
+from hpo_cli.record.sweeps import SweepNoRunError
 from hpo_cli.verbs.arguments import RUN_HELP, reading_parser
 from hpo_cli.verbs.show_story import go_on, origin, origin_line, story, story_lines
 
@@ -36,13 +37,19 @@ _SHOWN_CLASSES = 12
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print all about one run. Raises UserError."""
+    """Print all about one run, or one sweep. Raises UserError."""
     parser = reading_parser(
         "show", about="Show one run: what it was, what came of it, and the command that repeats it."
     )
-    parser.add_argument("run", metavar="RUN", nargs="?", default="last", help=f"{RUN_HELP} (default: last)")
+    parser.add_argument("run", metavar="RUN", nargs="?", default="last", help=f"{RUN_HELP}; or a sweep (default: last)")
     args = parser.read(argv)
-    details = read_details(find_run(args.run, args.outputs))
+    try:
+        folder = find_run(args.run, args.outputs)
+    except SweepNoRunError as error:
+        from hpo_cli.verbs.show_sweep import show_sweep
+
+        return show_sweep(error.sweep, outputs=args.outputs, form="json" if args.json else "page")
+    details = read_details(folder)
     reference = details.record.id if args.outputs == DEFAULT_OUTPUTS else str(details.record.path)
     next_command = go_on(details.record.status, shlex.quote(reference))
     command = command_line(details, cwd=str(Path.cwd()))

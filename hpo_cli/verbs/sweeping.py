@@ -105,13 +105,15 @@ def change(opened: Opened, asked: Asked, *, given: Sequence[str]) -> list[str]:
 
 def drive(opened: Opened, interrupts: Interrupts, *, allow: Sequence[str] = ()) -> int:
     """Drive a sweep until it is over; the exit code."""
+    from hpo_cli.console.sweep_end import announce
     from hpo_cli.console.sweep_table import sweep_view
     from hpo_cli.sweep.conduct import Session
     from hpo_cli.sweep.editing import Editing
     from hpo_cli.sweep.storage import Storage
 
     state = opened.state
-    with closing(_executor(opened)) as executor, sweep_view() as view:
+    announce(state)
+    with closing(_executor(opened)) as executor, sweep_view(state) as view:
         driver = _driver(opened, executor, allow)
         with closing(Storage(state, say=view.said)) as storage:
             Session(driver, view, storage, interrupts, Editing()).run()

@@ -15,10 +15,11 @@ from hpo_cli.record.contents import count, mapping
 from hpo_cli.record.folder import METRICS
 from hpo_cli.record.metrics import read_metrics
 from hpo_cli.record.runs import find_run
+from hpo_cli.steer.ancestors import Birth, check_length
 from hpo_cli.steer.changes import revised, value_of
 from hpo_cli.verbs.arguments import whole_number
-from hpo_cli.verbs.branch import branching_parser, check_length, read_overrides
-from hpo_cli.verbs.children import Birth, Parent, make_child, past, put_off, read_parent, train_child
+from hpo_cli.verbs.branch import branching_parser, read_overrides
+from hpo_cli.verbs.children import Parent, make_child, past, put_off, read_parent, train_child
 from hpo_cli.verbs.composing import composed
 from hpo_cli.verbs.inheriting import key_of
 from hpo_cli.verbs.twin_report import Comparison, report

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
-from hydra.core.override_parser.types import IntervalSweep, Override, Sweep
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep, Sweep
 from hydra.errors import HydraException
 
 from hpo_cli.sweep.space import Condition, Dimension
@@ -15,23 +16,25 @@ _CONFIDENCES = ("low", "medium", "high")
 
 def dimension_of(override: Override) -> Dimension:
     """The dimension that a sweep over one key is. Raises HydraException for a tag that means nothing."""
-    key = override.get_key_element()
+    key, swept = override.get_key_element(), override.value()
     tags = _tags(key, override)
-    if override.is_interval_sweep():
-        interval = override.value()
-        assert isinstance(interval, IntervalSweep)  # noqa: S101 - what the grammar promises
-        if isinstance(interval.start, int) and isinstance(interval.end, int):
-            tags["kind"] = "int"
-        return Dimension(key, (key,), low=interval.start, high=interval.end, **tags)
-    values = list(override.sweep_iterator()) if override.is_range_sweep() else []
-    if len(values) > 1 and values[0] < values[-1] and not override.value().shuffle:  # type: ignore[operator, union-attr]
-        kind = "int" if all(isinstance(value, int) for value in values) else "float"
-        step = float(f"{values[1] - values[0]:.12g}")  # type: ignore[operator]
-        ends = {"low": values[0], "high": values[-1], "step": int(step) if kind == "int" else step}
-        return Dimension(key, (key,), **{**tags, "kind": kind, **ends})
-    for name in ("scale", "kind"):  # a list has neither
-        tags.pop(name, None)
-    return Dimension(key, (key,), choices=tuple(dict.fromkeys(override.sweep_string_iterator())), **tags)
+    if isinstance(swept, IntervalSweep):
+        whole: Any = (swept.start, swept.end)  # floats, says Hydra's annotation; int(interval(1,8)) has none
+        kind = {"kind": "int"} if all(isinstance(end, int) for end in whole) else {}
+        return Dimension(key, (key,), low=swept.start, high=swept.end, **{**kind, **tags})
+    if isinstance(swept, RangeSweep) and not swept.shuffle and (ends := _ends(list(swept.range()))):
+        return Dimension(key, (key,), **{**tags, **ends})
+    of_list = {name: tag for name, tag in tags.items() if name not in ("scale", "kind")}
+    return Dimension(key, (key,), choices=tuple(dict.fromkeys(override.sweep_string_iterator())), **of_list)
+
+
+def _ends(values: Sequence[Any]) -> dict[str, Any]:
+    """The fields of a range that has these values; none where they do not rise."""
+    if len(values) < 2 or values[0] > values[-1]:  # noqa: PLR2004
+        return {}
+    if all(isinstance(value, int) for value in values):
+        return {"low": values[0], "high": values[-1], "step": values[1] - values[0], "kind": "int"}
+    return {"low": values[0], "high": values[-1], "step": float(f"{values[1] - values[0]:.12g}"), "kind": "float"}
 
 
 def _tags(key: str, override: Override) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class Record:
 
 @contextmanager
 def held_record(folder: Path, words: Words, options: CaviarSweeperConf, aims: Sequence[Aim]) -> Iterator[Record]:
-    """The record in `folder`, begun when there is none, for this process alone. Raises HydraException if another has it.
+    """The record in `folder`, begun where there is none, for this process alone. Raises HydraException if it is taken.
 
     A job of which nothing is varied is no sweep: Hydra runs it each time, in the same folder, and so do we.
     """
@@ -107,7 +107,9 @@ def _lock(descriptor: int, folder: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise HydraException(f"another process sweeps in {folder}: wait for it, or give another hydra.sweep.dir") from error
+        raise HydraException(
+            f"another process sweeps in {folder}: wait for it, or give another hydra.sweep.dir"
+        ) from error
 
 
 def _unrecorded(folder: Path, begin: Callable[[Path], dict[str, Any]]) -> tuple[SweepState, Log]:

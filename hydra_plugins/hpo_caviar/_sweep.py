@@ -54,7 +54,14 @@ class _Sweep:
     """One call of the sweeper."""
 
     def __init__(
-        self, sweeper: CaviarSweeper, words: Words, record: Record, aims: Sequence[Aim], search: Search | None, *, learns: bool
+        self,
+        sweeper: CaviarSweeper,
+        words: Words,
+        record: Record,
+        aims: Sequence[Aim],
+        search: Search | None,
+        *,
+        learns: bool,
     ) -> None:
         self.sweeper, self.words, self.record, self.aims, self.search = sweeper, words, record, aims, search
         self.options = sweeper.options
@@ -121,7 +128,7 @@ class _Sweep:
         return None
 
     def _validate(self, setting: Mapping[str, Any], words: Sequence[str]) -> None:
-        """Compose the job once for its keys and the values that come from lists: a number of a range changes nothing."""
+        """Compose a job once for its keys and the values that come from lists: a number of a range changes nothing."""
         shape = tuple((key, value if isinstance(value, str) else None) for key, value in setting.items())
         if shape not in self.legal:
             self.sweeper.validate_batch_is_legal([words])
@@ -162,7 +169,9 @@ class _Sweep:
             return
         values = values_of(job.return_value, self.aims)
         if self.warns_of_none and None in values:
-            log.warning("%s returned %r, where the search needs %d numbers", _title(trial), job.return_value, len(values))
+            log.warning(
+                "%s returned %r, where the search needs %d numbers", _title(trial), job.return_value, len(values)
+            )
         self.record.end(trial, "finished", values=values)
 
     def _settled_after(self, trial: Trial, error: Exception) -> JobReturn | None:

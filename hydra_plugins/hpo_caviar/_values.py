@@ -11,6 +11,7 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from hpo_cli.report.leaderboard import pareto_front
 from hpo_cli.sweep.search.contract import Aim
 from hpo_cli.sweep.state import Trial, Values
 
@@ -39,9 +40,10 @@ def values_of(returned: Any, aims: Sequence[Aim]) -> Values:
 def write_best(folder: Path, trials: Sequence[Trial], aims: Sequence[Aim]) -> None:
     """The best setting, or the front of several aims; nothing while no trial has a value."""
     whole = [trial for trial in trials if trial.values and None not in trial.values]
-    if not whole:
+    leading = pareto_front([(trial.number, trial.values or ()) for trial in whole], aims)
+    front = [trial for trial in whole if trial.number in leading]
+    if not front:
         return
-    front = [trial for trial in whole if not any(_beats(other, trial, aims) for other in whole)]
     if len(aims) == 1:
         best = front[0]
         found: dict[str, Any] = {"name": "caviar", "best_params": dict(best.setting), "best_value": best.value}
@@ -51,14 +53,6 @@ def write_best(folder: Path, trials: Sequence[Trial], aims: Sequence[Aim]) -> No
         found = {"name": "caviar", "solutions": rows}
         log.info("%d settings of %d are beaten by no other", len(front), len(whole))
     OmegaConf.save(OmegaConf.create(found), folder / RESULTS)
-
-
-def _beats(one: Trial, other: Trial, aims: Sequence[Aim]) -> bool:
-    pairs = [
-        ((a, b) if aim.mode == "max" else (-a, -b))  # type: ignore[operator]
-        for a, b, aim in zip(one.values or (), other.values or (), aims, strict=True)
-    ]
-    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
 
 
 def _number(value: Any) -> float | None:

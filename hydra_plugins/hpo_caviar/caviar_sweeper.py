@@ -21,8 +21,8 @@ class CaviarSweeperConf:
     """The keys `hydra.sweeper.*`.
 
     search: grid, random, qmc, tpe, gp, cmaes; None: grid for plain lists, else random.   trials: how many in all, those
-    of earlier calls included; None: every setting of a grid, else 20.   batch: jobs that the launcher gets at once; None:
-    all there are, or one when the search learns from the ones before.   max_batch_size: never more at once.
+    of earlier calls included; None: every setting of a grid, else 20.   batch: jobs that the launcher gets at once;
+    None: all there are, or one when the search learns from the ones before.   max_batch_size: never more at once.
     direction: minimize or maximize what the app returns; a list when it returns several values.   seed: of the search.
     startup: random trials before a search begins to learn.   on_failure: continue: the others run, then the first
     failure is raised; stop: no further batch; ignore: continue, and nothing is raised.   retries: how often a job whose

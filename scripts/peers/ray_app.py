@@ -11,10 +11,10 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(Path(tempfile.mkdtemp()) / "token"))
 Path(os.environ["RAY_AUTH_TOKEN_PATH"]).write_text("0123456789abcdef0123456789abcdef0123456789abcdef")
 
-import ray
-from ray import tune
-from ray.tune.integration.pytorch_lightning import TuneReportCallback
-from training import train
+import ray  # noqa: E402 - reads the variables above
+from ray import tune  # noqa: E402
+from ray.tune.integration.pytorch_lightning import TuneReportCallback  # noqa: E402
+from training import train  # noqa: E402
 
 
 def trainable(config: dict) -> None:

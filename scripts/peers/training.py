@@ -1,7 +1,8 @@
 """The training that every peer does: what `hpo-run epochs=5` does, in ordinary Lightning code.
 
 Runs in the peers' own environments, with nothing of the project. $BENCH_DATA: an npz with x_train, y_train, x_val,
-y_val, split and standardised. $BENCH_RESULTS: a file that gets one line a training, `lr accuracy`.
+y_val, split and standardised. $BENCH_RESULTS: a file that gets one line a training, `lr accuracy`. $BENCH_TRAINER:
+`default`, Lightning as it comes, or `lean`, without its bar, its summary and its validation before the first step.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 EPOCHS, BATCH = int(os.environ.get("BENCH_EPOCHS", "5")), 32
+LEAN = {"enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
+EXTRA = LEAN if os.environ.get("BENCH_TRAINER") == "lean" else {}
 
 
 class Digits(pl.LightningModule):
@@ -50,7 +53,7 @@ class Digits(pl.LightningModule):
 
 
 def train(lr: float, *, callbacks: tuple = ()) -> float:
-    """The validation accuracy after the last epoch, with metrics in a CSV file and a checkpoint, but no bar."""
+    """The validation accuracy after the last epoch, with Lightning's own log of metrics and checkpoint."""
     warnings.simplefilter("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     torch.set_num_threads(1)
@@ -60,9 +63,8 @@ def train(lr: float, *, callbacks: tuple = ()) -> float:
     check = DataLoader(TensorDataset(data["x_val"], data["y_val"]), batch_size=256)
     with tempfile.TemporaryDirectory() as folder:
         trainer = pl.Trainer(
-            max_epochs=EPOCHS, accelerator="cpu", default_root_dir=folder, enable_progress_bar=False,
-            enable_model_summary=False, num_sanity_val_steps=0, callbacks=list(callbacks),
-        )  # fmt: skip
+            max_epochs=EPOCHS, accelerator="cpu", default_root_dir=folder, callbacks=list(callbacks), **EXTRA
+        )
         trainer.fit(Digits(lr, EPOCHS * len(loader)), loader, check)
         accuracy = float(trainer.callback_metrics["val/accuracy"])
     with Path(os.environ["BENCH_RESULTS"]).open("a") as file:

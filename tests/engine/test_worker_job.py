@@ -245,7 +245,7 @@ def test_what_went_wrong_is_told_apart(error: BaseException, cause: str) -> None
 
 
 def test_a_share_of_the_cores_is_what_a_run_takes_its_threads_from(tmp_path: Path) -> None:
-    large = plan("model.width=4096", "batch_size=256", "trainer.threads=null", "data.subset=0.3")
+    large = plan("model.width=1024", "batch_size=256", "trainer.threads=null", "data.subset=0.3")
     assert Training(large, reporter=Watching(), stop=StopFlag(), cores=2).threads == 2
     assert Training(large, reporter=Watching(), stop=StopFlag(), cores=1).threads == 1
     torch.set_num_threads(1)

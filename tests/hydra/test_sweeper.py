@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,10 @@ def square(config: Any) -> float:
     return float((config.x - 0.3) ** 2)
 
 
+def nothing(_: Any) -> None:
+    """Apps may return nothing."""
+
+
 def boom(config: Any) -> int:
     if config.x == 2:
         raise ValueError("two is too many")
@@ -48,7 +51,7 @@ def test_plain_lists_are_a_grid_in_hydras_order(tmp_path: Path) -> None:
 
 
 def test_values_and_keys_reach_the_app_as_they_were_written(tmp_path: Path) -> None:
-    task = Task(lambda config: None)
+    task = Task(nothing)
     multirun(task, "x='a,b','1',[1,2],null", "+new=a", folder=tmp_path)
     assert [call["x"] for call in task.calls] == ["a,b", "1", [1, 2], None]
     assert [call["new"] for call in task.calls] == ["a"] * 4
@@ -162,7 +165,7 @@ def test_the_same_seed_proposes_the_same(tmp_path: Path) -> None:
 
 
 def test_an_app_that_returns_nothing_is_a_sweep_all_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    task = Task(lambda config: None)
+    task = Task(nothing)
     multirun(task, "x=interval(0,1)", "hydra.sweeper.trials=3", folder=tmp_path / "random")
     assert len(task.calls) == 3
     assert not caplog.records or "returned" not in caplog.text
@@ -308,4 +311,4 @@ def test_the_record_is_a_sweep_of_hpo_run(tmp_path: Path) -> None:
     best = state.best()
     assert best is not None
     assert (best.setting, best.value) == ({"x": "1"}, 1.0)
-    assert [json.loads(line)["event"] for line in (tmp_path / "sweep.jsonl").read_text().splitlines()][0] == "began"
+    assert json.loads((tmp_path / "sweep.jsonl").read_text().splitlines()[0])["event"] == "began"

@@ -24,7 +24,7 @@ def _slow(value: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize(
     "words",
-    [(), ("model=resnet", "data=cifar10", "augment=basic"), ("model=lstm", "schedule=cosine", "loss=focal", "optimizer=sgd")],
+    [(), ("model=resnet", "data=cifar10", "augment=standard"), ("model=lstm", "schedule=cosine", "loss=focal", "optimizer=sgd")],
     ids=" ".join,
 )  # fmt: skip
 def test_a_plan_has_the_bytes_that_it_always_had(words: tuple[str, ...]) -> None:
@@ -33,7 +33,8 @@ def test_a_plan_has_the_bytes_that_it_always_had(words: tuple[str, ...]) -> None
 
 
 @pytest.mark.parametrize("text", STRANGE, ids=ascii)
-def test_strange_words_have_them_too_or_mean_the_same(text: str) -> None:
+def test_strange_words_are_read_back_as_they_were(text: str) -> None:
     made = plan()
     strange = dataclasses.replace(made, config={**made.config, "name": text, "tags": [text, 1e-7, 1e22, None, True]})
-    assert yaml.safe_load(plan_text(strange)) == yaml.safe_load(_slow(strange.to_dict()))
+    found = yaml.safe_load(plan_text(strange))
+    assert (found["name"], found["tags"]) == (text, [text, 1e-7, 1e22, None, True])

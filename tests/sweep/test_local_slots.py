@@ -19,7 +19,9 @@ def plan(**trainer: Any) -> dict[str, Any]:
 
 
 def with_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cuda: str) -> None:
-    (tmp_path / "version.py").write_text(f"__version__ = '2'\ncuda: Optional[str] = {cuda}\nhip: Optional[str] = None\n")
+    (tmp_path / "version.py").write_text(
+        f"__version__ = '2'\ncuda: Optional[str] = {cuda}\nhip: Optional[str] = None\n"
+    )
     found = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
     monkeypatch.setattr(local_slots.importlib.util, "find_spec", lambda name: found)
 

@@ -155,7 +155,7 @@ class LocalExecutor:
         for server in servers:
             server.close()
         for server in servers:
-            server.process.wait()
+            server.join()
 
     def __enter__(self) -> LocalExecutor:
         return self
@@ -268,7 +268,7 @@ class LocalExecutor:
                 worker.goes = known["goes"]
                 worker.server.learn(known["modules"])
                 self._finish(worker, _judged(active, done))
-                if worker.goes:
+                if worker.goes or worker.server.link.closed:  # without its server, nobody could say how it ended
                     self._drop(worker)
                 elif worker.slot >= self._slots:
                     self._dismiss(worker)
@@ -304,6 +304,8 @@ class LocalExecutor:
         server.process.wait()
         if server is self._server:
             self._server = None
+        if server not in self._retired:
+            self._retired.append(server)
         for worker in [one for one in self._workers.values() if one.server is server]:
             if worker.gone or not worker.pid:
                 self._lose(worker, f"the server of the workers ended ({server.last_words()})")

@@ -67,8 +67,15 @@ class Server:
             self.process.kill()
         self.link.close()
 
+    def join(self) -> None:
+        """Return when its process has ended."""
+        self.process.wait()
+        self._errors.close()
+
     def last_words(self) -> str:
-        """The last line that it printed."""
+        """The last line that it printed; empty once it was joined."""
+        if self._errors.closed:
+            return ""
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"

@@ -41,7 +41,8 @@ class Pace:
 class Member:
     """One trial. setting: with the knobs as they are now.   kin: those who can take over its state have the same.
 
-    stop: the epoch of its last stop.   cost: what it had there, None since it took over a state and before it trained.
+    stop: the epoch of its last stop.   cost: what it had there, None before the first one.
+    is_copy: whether it has taken over a state and not trained it yet.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Member:
     kin: str
     stop: int = 0
     cost: float | None = None
+    is_copy: bool = False
     waits: bool = False
     is_over: bool = False
 
@@ -81,11 +83,12 @@ class Pbt(NoScheduler):
             self.members[trial.number] = member
         if trial.adopt is not None:
             member.setting = {**member.setting, **trial.adopt["changes"]}
-            member.cost = None
+            member.is_copy = True
         waited, member.waits = member.waits, trial.status == "paused"
         member.is_over = trial.is_over
         if trial.status == "finished" or (member.waits and not waited):
             member.stop, member.cost = trial.epoch, cost_at(trial, trial.epoch, self.pace.mode)
+            member.is_copy = False
         elif trial.is_over:
             member.cost = None
         if member.waits and not waited:
@@ -132,7 +135,7 @@ class Pbt(NoScheduler):
         return sorted(known, key=lambda one: (WORST if one.cost is None else one.cost, one.number))
 
     def _gives(self, source: Member, member: Member) -> bool:
-        """Whether a member can be copied: it is really better, and its training is not over."""
-        if source.cost is None or member.cost is None:
+        """Whether a member can be copied: it is really better, by a state of its own, and its training is not over."""
+        if source.cost is None or member.cost is None or source.is_copy or source.is_over:
             return False
-        return source.cost < member.cost and not source.is_over and source.stop < self.pace.epochs
+        return source.cost < member.cost

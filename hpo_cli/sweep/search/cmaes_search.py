@@ -1,4 +1,4 @@
-"""CMA-ES: a normal distribution that moves to where good trials lie (Hansen 2016, The CMA evolution strategy: a tutorial)."""
+"""CMA-ES: a normal distribution that moves to where good trials lie (Hansen 2016, The CMA evolution strategy)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpo_cli.sweep.search.encoding import is_ordered
-from hpo_cli.sweep.search.past import Seen
+from hpo_cli.sweep.search.past import Seen, first_loss
 from hpo_cli.sweep.search.proposer import Ask, Proposer
 from hpo_cli.sweep.search.seeds import rng_of, seed_of
 from hpo_cli.sweep.space import Setting, Space
 
 if TYPE_CHECKING:
-    from cmaes import CMA
+    from cmaes import CMA  # type: ignore[import-untyped]
 
 _SIGMA = 0.2
 """Of the first generation, as a share of each range."""
@@ -47,7 +47,7 @@ class _Model:
 
 
 class CmaEs(Proposer):
-    """A normal distribution over ordered dimensions, each a share of its range, beside odds for each choice of the others.
+    """A normal distribution over ordered dimensions, each a share of its range, and odds for the choices of others.
 
     Begins at the best of `sweep.startup` random trials. Trials that are known make generations in the order of their
     numbers; a generation with running members does not wait for them. What is not active in a trial counts as drawn at
@@ -82,7 +82,8 @@ class CmaEs(Proposer):
     def _after(self, told: Sequence[Seen], startup: int) -> _Model:
         """The model after all whole generations, from the last one that is kept and still true.
 
-        Every so many generations it begins anew at the best trial, wider: that bounds what a resumed sweep has to retell.
+        Every so many generations it begins anew at the best trial, wider: that bounds what a resumed
+        sweep has to retell.
         """
         size = population_size(max(len(self._ordered), 1))
         num_whole = (len(told) - startup) // size
@@ -90,7 +91,9 @@ class CmaEs(Proposer):
         begin = startup + block * _MOST_GENERATIONS * size
         parts = [tuple(told[:begin])]
         parts += [tuple(told[at : at + size]) for at in range(begin, startup + num_whole * size, size)]
-        same = next((i for i, (a, b) in enumerate(zip(parts, self._models, strict=False)) if a != b[0]), len(self._models))
+        same = next(
+            (i for i, (a, b) in enumerate(zip(parts, self._models, strict=False)) if a != b[0]), len(self._models)
+        )
         del self._models[min(same, len(parts)) :]
         if not self._models:
             self._models.append((parts[0], pickle.dumps(self._begun(parts[0], _SIGMA if block == 0 else _WIDE_SIGMA))))
@@ -104,18 +107,20 @@ class CmaEs(Proposer):
         from cmaes import CMA
 
         known = [seen for seen in first if seen.losses is not None]
-        best = min(known, key=_loss, default=None)
+        best = min(known, key=first_loss, default=None)
         share = {one.name: one.where(best.point[one.name]) for one in self._ordered if best and one.name in best.point}
         mean = np.array([share.get(one.name, 0.5) for one in self._ordered] or [0.5])
         bounds = np.array([[0.0, 1.0]] * len(mean))
         size = population_size(len(mean))
-        normal = CMA(mean=mean, sigma=sigma, bounds=bounds, seed=seed_of(self.brief.settings.seed), population_size=size)
+        normal = CMA(
+            mean=mean, sigma=sigma, bounds=bounds, seed=seed_of(self.brief.settings.seed), population_size=size
+        )
         unordered = [one for one in self.space.dimensions if not is_ordered(one)]
         return _Model(normal, {one.name: [1.0 / len(one.choices or ())] * len(one.choices or ()) for one in unordered})
 
     def _tell(self, model: _Model, chunk: Sequence[Seen], place: int) -> None:
         """One generation."""
-        ranked = sorted(chunk, key=_loss)
+        ranked = sorted(chunk, key=first_loss)
         model.normal.reseed_rng(seed_of(self.brief.settings.seed, place))
         rng = rng_of(self.brief.settings.seed, place)
         model.normal.tell([(self._shares(model, seen, rng), float(rank)) for rank, seen in enumerate(ranked)])
@@ -131,10 +136,6 @@ class CmaEs(Proposer):
                 if one.size is not None:  # anywhere in its share of the range: equal values would end all variance
                     shares[place] += (rng.random() - 0.5) / one.size if one.scale == "linear" else 0.0
         return shares
-
-
-def _loss(seen: Seen) -> tuple[float, int]:
-    return (float("inf") if seen.losses is None else seen.losses[0], seen.number)
 
 
 def _move(odds: list[float], chosen: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""What a way to search is: a function of what is known, so that a resumed sweep and a second machine propose the same."""
+"""What a way to search is: a function of what is known, so that a resumed sweep proposes the same."""
 
 from __future__ import annotations
 

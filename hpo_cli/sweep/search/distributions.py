@@ -16,8 +16,8 @@ Suggested = Any
 def distribution_of(one: Dimension) -> BaseDistribution:
     """Where a sampler draws a dimension's value.
 
-    Lists are drawn by place, since values may be of any type; so are linear ranges with steps. A range on a log scale that
-    has steps is dense there: `value_of` takes the nearest.
+    Lists are drawn by place, since values may be of any type; so are linear ranges with steps. A range on a log scale
+    that has steps is dense there: `value_of` takes the nearest.
     """
     if one.choices is not None:
         return CategoricalDistribution(tuple(range(len(one.choices))))

@@ -78,5 +78,3 @@ def neighbour(space: Space, point: Point, rng: random.Random, *, spread: float) 
         else:
             moved[one.name] = one.at(rng.random())
     return moved
-
-

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 _JITTER = 1e-8
 _SQRT5 = math.sqrt(5.0)
+_FAR = -10.0
+"""So many deviations below, the improvement is taken from its series."""
 _NOISE_PRIOR = (math.log(1e-3), 2.0)
 """Mean and deviation of the log of the noise's share in the variance."""
 
@@ -61,8 +63,8 @@ def fit(points: Array, values: Array, owners: NDArray[np.int64]) -> GaussianProc
     """The process with a length scale a dimension that is likeliest with these values.
 
     points: one row each.   values: about 0 on average, with deviation about 1.   owners: column -> its dimension.
-    A length scale's prior is log-normal and grows with the root of the number of dimensions (Hvarfner et al. 2024, Vanilla
-    Bayesian optimization performs great in high dimensions).
+    A length scale's prior is log-normal and grows with the root of the number of dimensions (Hvarfner et al. 2024,
+    Vanilla Bayesian optimization performs great in high dimensions).
     """
     from scipy.optimize import minimize
 
@@ -100,12 +102,14 @@ def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Arra
 
     z = (best - mean) / deviation
     log_density = -0.5 * z**2 - 0.5 * math.log(2 * math.pi)
-    far = z < -10.0
+    far = z < _FAR
     near_z = np.where(far, -1.0, z)
     # phi(z) + z Phi(z) = phi(z) (1 + z Phi(z) / phi(z)); far below, its series gives 1 / z^2.
     ratio = near_z * np.exp(log_ndtr(near_z) + 0.5 * near_z**2 + 0.5 * math.log(2 * math.pi))
     near = np.log(np.maximum(1.0 + ratio, 1e-12))
-    return np.asarray(log_density + np.where(far, -2.0 * np.log(np.abs(np.where(far, z, 1.0))), near) + np.log(deviation))
+    return np.asarray(
+        log_density + np.where(far, -2.0 * np.log(np.abs(np.where(far, z, 1.0))), near) + np.log(deviation)
+    )
 
 
 def _loss(parameters: Array, squares: Array, values: Array, prior: Prior) -> tuple[float, Array]:
@@ -139,7 +143,7 @@ def _variance(values: Array, weights: Array) -> float:
 
 def _conditioned(points: Array, values: Array, kernel: Kernel) -> GaussianProcess:
     covariance = _matern(points, points, kernel.lengths) + (kernel.noise + _JITTER) * np.eye(len(values))
-    lower = np.linalg.cholesky(covariance)
+    lower: Array = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
     weights = np.linalg.solve(lower.T, np.linalg.solve(lower, values))
     return GaussianProcess(points, values, kernel, lower, weights)
 

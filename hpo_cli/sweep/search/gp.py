@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpo_cli.sweep.search.past import Known, Seen, best_and_newest
+from hpo_cli.sweep.search.past import Known, Seen, best_and_newest, first_loss
 from hpo_cli.sweep.search.proposer import Ask, Proposer
 from hpo_cli.sweep.space import Setting
 
@@ -58,7 +58,7 @@ class Gp(Proposer):
 
         # What is to be bettered is the model's own idea of the best trial: with noise the lowest value is luck.
         best = float(model.predict(encoding.matrix([one.point for one in seen]))[0].min())
-        leaders = sorted(seen, key=lambda one: ((one.losses or ())[0], one.number))[:_NUM_STARTS]
+        leaders = sorted(seen, key=first_loss)[:_NUM_STARTS]
         points = [self.space.point(self.space.draw(rng)) for _ in range(_NUM_RANDOM)]
         points += [neighbour(self.space, one.point, rng, spread=0.1) for one in leaders for _ in range(_NUM_NEAR)]
         for spread in _SPREADS:
@@ -76,7 +76,7 @@ def _model(past: Known, encoding: Encoding) -> GaussianProcess:
 
     seen = best_and_newest(past.known, _MOST)
     failed = list(past.failed)[-_MOST // 4 :]
-    losses = np.array([(one.losses or ())[0] for one in seen], dtype=np.float64)
+    losses = np.array([first_loss(one)[0] for one in seen], dtype=np.float64)
     # One diverged trial must not flatten all the others.
     middle = float(np.median(losses))
     losses = np.minimum(losses, middle + 3.0 * (middle - losses.min()))

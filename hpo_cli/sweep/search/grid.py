@@ -34,11 +34,13 @@ class ListSearch:
         """All settings in their order. Raises ConfigError for a range that has no steps."""
         return list(space.grid())
 
-    def propose(self, trials: Sequence[Trial], number: int, *, attempt: int = 0) -> Setting | None:
+    def propose(self, trials: Sequence[Trial], number: int, *, attempt: int = 0) -> Setting | None:  # noqa: ARG002
         """See `Search`."""
         known = self.past.settings(trials)
         limit = lowest_that_failed(trials)
-        newest = next((place for t in reversed(trials) if (place := self._places.get(key_of(t.setting))) is not None), -1)
+        newest = next(
+            (place for t in reversed(trials) if (place := self._places.get(key_of(t.setting))) is not None), -1
+        )
         for step in range(1, len(self._list) + 1):
             setting = self._list[(newest + step) % len(self._list)]
             if key_of(setting) in known or over(limit, setting) is not None:

@@ -14,8 +14,8 @@ _BITS = 36
 def halton(index: int, dim: int, *, seed: int | None = None) -> float:
     """Coordinate `dim` (from 0) of point `index` (from 0), in [0, 1).
 
-    The digits of the index in base p, the prime of that number, mirrored at the point; every digit goes through a random
-    permutation of its own, which takes away the stripes of large primes. seed: None leaves the digits as they are.
+    The digits of the index in base p, the prime of that number, mirrored at the point; every digit goes through a
+    random permutation of its own, which takes away the stripes of large primes. seed: None leaves the digits alone.
     Source: Halton 1960; Owen 2017, A randomized Halton algorithm in R.
     >>> [halton(index, 0) for index in range(4)], round(halton(1, 1), 3)
     ([0.0, 0.5, 0.25, 0.75], 0.333)

@@ -34,10 +34,10 @@ def make_search(
 ) -> Search:
     """The search that `sweep.search` names, in this space.
 
-    base: key -> value of the config that settings change; null: the space's own. Raises ConfigError for an unknown name,
-    for several aims where a search knows one, for a grid of a range without steps, and for a package that is missing.
+    base: key -> value of the config that settings change; None: the space's own. Raises ConfigError for an unknown
+    name, for several aims where a search knows one, for a grid of a range without steps, for a missing package.
     """
-    name = settings.search
+    name = settings.search or "random"
     if name not in SEARCHES:
         raise ConfigError("sweep.search", name, rule="is no search", fix=did_you_mean(name, SEARCHES))
     if len(aims) > 1 and name in SINGLE_AIM:

@@ -29,7 +29,12 @@ def over(limit: float | None, setting: Setting) -> str | None:
 
 def lowest_that_failed(trials: Sequence[Trial]) -> float | None:
     """The smallest batch size that ran out of memory and that no larger or equal one survived; None: none did."""
-    failed = _sizes(trial for trial in trials for run in trial.runs if getattr(run, "cause", "") == "memory" and run.status == "failed")
+    failed = _sizes(
+        trial
+        for trial in trials
+        for run in trial.runs
+        if getattr(run, "cause", "") == "memory" and run.status == "failed"
+    )
     if not failed:
         return None
     trained = max(_sizes(trial for trial in trials if trial.status != "failed" and trial.epoch > 0), default=0.0)

@@ -1,4 +1,5 @@
-"""Shows Optuna's samplers just the trials that they are to see, without copying them into a study for every question."""
+# ruff: noqa: ARG002, FBT001, FBT002 -- the arguments are those of the class that it implements
+"""Shows Optuna's samplers just the trials that they are to see, without copying them for every question."""
 
 from __future__ import annotations
 
@@ -40,7 +41,10 @@ class View(BaseStorage):
         return self._trials[trial_id]
 
     def get_all_trials(
-        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None  # noqa: FBT001, FBT002
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
         """Those in some states, not copied."""
         return [trial for trial in self._trials if states is None or trial.state in states]

@@ -1,4 +1,4 @@
-"""What is known of a sweep's trials, as models take it: points with losses, at the largest epoch that enough reached."""
+"""What is known of a sweep's trials, as models take it: losses at the largest epoch that enough reached."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hpo_cli.sweep.state import Trial, Values
 
 Losses = tuple[float, ...]
 """One an aim; lower is better."""
-MOST_SEEN = 500
+MOST_SEEN = 300
 """A model sees at most so many trials: the best ones and the newest."""
 _OVER = ("finished", "stopped", "failed")
 _BEST_SHARE = 0.25
@@ -123,7 +123,9 @@ class Past:
     def _follow(self, trials: Sequence[Trial]) -> None:
         """Forget everything when these are not the trials that were looked at before."""
         known = self._trials
-        if len(trials) < len(known) or (known and (trials[0] is not known[0] or trials[len(known) - 1] is not known[-1])):
+        if len(trials) < len(known) or (
+            known and (trials[0] is not known[0] or trials[len(known) - 1] is not known[-1])
+        ):
             self._trials, self._records, self._open, self._keys, self._known_keys = [], [], [], [], set()
         self._trials.extend(trials[len(self._trials) :])
 
@@ -211,3 +213,8 @@ def best_and_newest(seen: Sequence[Seen], most: int = MOST_SEEN) -> list[Seen]:
 
 def _ranked_by(place: int) -> Callable[[Seen], tuple[float, int]]:
     return lambda one: ((one.losses or ())[place], one.number)
+
+
+def first_loss(seen: Seen) -> tuple[float, int]:
+    """To sort by: the first loss, of equal ones the earlier."""
+    return ((seen.losses or (float("inf"),))[0], seen.number)

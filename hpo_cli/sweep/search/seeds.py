@@ -1,4 +1,4 @@
-"""Random numbers of a proposal: a function of the sweep's seed and the trial's number, never of what happened before."""
+"""Random numbers of a proposal: a function of the sweep's seed and the trial's number, not of history."""
 
 from __future__ import annotations
 

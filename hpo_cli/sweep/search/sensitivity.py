@@ -12,9 +12,9 @@ from hpo_cli.sweep.space import Dimension, Setting, Space, same
 class Sensitivity(ListSearch):
     """The base point first, then every dimension that is active there at its other values.
 
-    A list of choices gives all of them; a range `points` values, even in its scale and with both ends. A dimension whose
-    value the base config does not have begins at its prior, or in its middle. What another choice lets in, such as the
-    other optimizer's own learning rate, is left at that option's default.
+    A list of choices gives all of them; a range `points` values, even in its scale and with both ends. A dimension
+    whose value the base config does not have begins at its prior, or in its middle. What another choice lets in, such as
+    the other optimizer's own learning rate, is left at that option's default.
     """
 
     def listed(self, space: Space) -> list[Setting]:
@@ -23,9 +23,8 @@ class Sensitivity(ListSearch):
         found: dict[str, Setting] = {}
         settings = [space.setting(centre)]
         for one in space.active(centre):
-            for value in _values(one, self.brief.settings.points):
-                if not same(value, centre[one.name]):
-                    settings.append(space.setting({**centre, one.name: value}))
+            others = (v for v in _values(one, self.brief.settings.points) if not same(v, centre[one.name]))
+            settings += [space.setting({**centre, one.name: value}) for value in others]
         for setting in settings:
             found.setdefault(key_of(setting), setting)
         return list(found.values())

@@ -1,4 +1,4 @@
-"""Tree-structured Parzen estimators: good and bad trials as two densities (Bergstra et al. 2011; Falkner et al. 2018)."""
+"""Tree-structured Parzen estimators: densities of good and bad trials (Bergstra et al. 2011; Falkner et al. 2018)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpo_cli.sweep.search.past import Known, Seen, best_and_newest
+from hpo_cli.sweep.search.past import Known, Seen, best_and_newest, first_loss
 from hpo_cli.sweep.search.proposer import Ask, Brief, Proposer
 from hpo_cli.sweep.space import Setting, Space
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class Tpe(Proposer):
     """Optuna's TPE with one aim multivariate, in groups where dimensions are conditional.
 
-    Random draws until `sweep.startup` trials can be compared. Trials that run count as bad ones, so that slots at work at
-    the same time keep apart (constant liar); so do failed ones. Trials that wait or were stopped before the others are
-    compared by the least that enough of them trained: that is the model of BOHB.
+    Random draws until `sweep.startup` trials can be compared. Trials that run count as bad ones, so that slots at work
+    at the same time keep apart (constant liar); so do failed ones. Trials that wait or were stopped before the others
+    are compared at the largest epoch that enough of them reached: that is the model of BOHB.
     """
 
     own_attempts = 5
@@ -94,7 +94,7 @@ class Tpe(Proposer):
         if seen.kind == "known":
             return create_trial(values=list(seen.losses or ()), params=dict(params), distributions=distributions)
         if seen.kind == "short" and is_single:
-            reports = {seen.epoch: (seen.losses or ())[0]}
+            reports = {seen.epoch: first_loss(seen)[0]}
             return create_trial(
                 state=TrialState.PRUNED, params=dict(params), distributions=distributions, intermediate_values=reports
             )

@@ -22,7 +22,7 @@ class Zoom(Proposer):
     """The first share of the trials, `sweep.zoom`, is drawn from the whole space.
 
     Each later one comes from the box of the best quarter of all that is known by then, at most four of them: per
-    dimension from their lowest to their highest value in its scale, a little wider; of a list the values that they have.
+    dimension from their lowest to their highest value in its scale, a little wider; of a list their values.
     So the box follows better ones as they are found. Several aims: best by the mean of the ranks.
     """
 
