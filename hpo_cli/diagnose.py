@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -148,6 +149,11 @@ def _hydra_problem(override: Override) -> Problem | None:
 
 def default_choices() -> dict[str, str]:
     """The option that each group starts with, of the groups that have one."""
+    return dict(_read_default_choices())
+
+
+@cache
+def _read_default_choices() -> dict[str, str]:
     with (conf_folder() / "config.yaml").open(encoding="utf-8") as stream:
         entries = OmegaConf.to_container(OmegaConf.load(stream))["defaults"]  # type: ignore[index, call-overload]
     return {k: v for entry in entries if isinstance(entry, dict) for k, v in entry.items() if v is not None}

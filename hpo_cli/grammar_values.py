@@ -126,9 +126,9 @@ def _condition(key: str, text: str) -> Condition:
 
 def listed_values(override: Override, *, options: Sequence[str] = ()) -> list[Any]:
     """The values that a sweep lists, in its order. Raises ConfigError where it lists none."""
-    sweep = override.value()
+    sweep: Any = override.value()
     if isinstance(sweep, Glob):
-        return list(sweep.filter(list(options)))
+        return list(sweep.filter(sorted(options)))
     if isinstance(sweep, ChoiceSweep):
         return _ordered([_plain(value) for value in sweep.list], override)
     if not isinstance(sweep, RangeSweep):

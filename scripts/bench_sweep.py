@@ -70,7 +70,8 @@ def hpo_run(python: str, trials: int) -> list[Command]:
 def optuna_sweeper(python: str, trials: int) -> list[Command]:
     words = [
         "hydra/sweeper=optuna", "hydra/launcher=joblib", "lr=tag(log,interval(1e-4,1e-2))",
-        "hydra.sweeper.direction=maximize", f"hydra.sweeper.n_trials={trials}", f"hydra.sweeper.n_jobs={WORKERS}", f"hydra.launcher.n_jobs={WORKERS}",
+        "hydra.sweeper.direction=maximize", f"hydra.sweeper.n_trials={trials}",
+        f"hydra.sweeper.n_jobs={WORKERS}", f"hydra.launcher.n_jobs={WORKERS}",
     ]  # fmt: skip
     return [[python, str(PEERS / "hydra_app.py"), "-m", *words]]
 

@@ -53,7 +53,9 @@ class Story:
         story = cls(num_runs=runs, begin=begin)
         if place is not None:
             story.folder, story.id = place, place.name
-        wanted = sweep_settings_json(**{"search": "random", "scheduler": "none", "trials": 20, "workers": 2, **settings})
+        wanted = sweep_settings_json(
+            **{"search": "random", "scheduler": "none", "trials": 20, "workers": 2, **settings}
+        )
         story.tell(
             "began", id=story.id, name="digits", words=["optimizer=adam,sgd", "epochs=10"], base=["epochs=10"],
             space=space.to_json(), settings=wanted, aims=[{"name": name, "mode": mode} for name, mode in aims],
@@ -136,7 +138,7 @@ class Story:
         return self.folder
 
 
-def make_sweep(root: Path, id: str = "abc123", *, trials: int = 3, minutes_old: float = 5.0, runs: int = 1) -> Path:
+def make_sweep(root: Path, id: str = "abc123", *, trials: int = 3, minutes_old: float = 5.0, runs: int = 1) -> Path:  # noqa: A002
     """A finished sweep with runs in it: trial k reached 0.9 + k/100."""
     begin = datetime.now(UTC) - timedelta(minutes=minutes_old)
     story = Story.begun(place=root / "digits" / id, begin=begin, trials=trials, runs=runs).joined()

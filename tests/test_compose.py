@@ -210,7 +210,7 @@ def test_an_interpolation_that_leads_somewhere_is_followed() -> None:
     "flags",
     [
         ["--config-dir", "nowhere"], ["--config-dir"], ["--config-name", "nowhere"], ["--config-name", ""],
-        ["--config-name", "../x"], ["--cfgg", "job"], ["--cfg", "jobb"], ["-x"], ["--", "lr=1"], ["-m"], ["--multirun"],
+        ["--config-name", "../x"], ["--cfgg", "job"], ["--cfg", "jobb"], ["-x"], ["--", "lr=1"],
     ],
 )  # fmt: skip
 def test_wrong_flags_are_refused_in_one_line(flags: list[str]) -> None:

@@ -18,6 +18,7 @@ from hpo_cli.errors import ConfigError
 from hpo_cli.options import (
     COMPONENT_GROUPS,
     GROUPS,
+    SWEEP,
     _Loader,
     conf_folder,
     list_groups,
@@ -38,7 +39,7 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 def test_the_files_are_collected() -> None:
     assert len(FILES) >= 38
-    assert {path.parent.name for path in FILES} == {"conf", *GROUPS}
+    assert {path.parent.name for path in FILES} == {"conf", SWEEP, *GROUPS}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")

@@ -37,6 +37,7 @@ def page(found: Digest, *, top: int) -> Iterator[Line]:
     if not found.ranked:
         yield line("No trial has a value yet: nothing can be compared.")
         yield from failures(found)
+        yield from courses(found)
         return
     yield from board(found, top=top)
     yield from failures(found)
@@ -110,14 +111,14 @@ def importance(found: Digest) -> Iterator[Line]:
     )
     rows = found.importances.rows
     if found.importances.method != "none":
-        names = [f"{row.name} if {row.condition}" if row.condition else row.name for row in rows]
+        names = [row.name for row in rows]
         longest = max(map(output.cells, names), default=0)
         most = max((row.share or 0.0 for row in rows), default=0.0) or 1.0
         for row, name in zip(rows, names, strict=True):
             drawn = bar((row.share or 0.0) / most, width=_BAR, drawn=output.can_draw())
             share = "not measured" if row.share is None else f"{100 * row.share:3.0f} %"
             room = " " * (longest - output.cells(name))
-            few = f", {row.trials} trials" if row.condition else ""
+            few = f", {row.when}" if row.when else ""
             yield line(
                 f"{_INDENT}{one_line(name)}{room}  ", Span(f"{drawn:{_BAR}}", "bright_cyan"), f" {share}  ",
                 Span(f"{_TIER[row.tier]}{few}", styles.QUIET),
@@ -130,7 +131,7 @@ def courses(found: Digest) -> Iterator[Line]:
     """The learning curves together, the best in colour; without colours the best three, by marks."""
     coloured = output.is_coloured() and output.can_draw()
     kind = "coloured" if coloured else "plain"
-    order = [row.trial for row in found.ranked]
+    order = [row.trial for row in found.rows if row.status != "failed"]
     drawn = curves(found.state, order if coloured else order[: _MOST_CURVES[kind]], most=_MOST_CURVES[kind])
     shown = drawn.curves if coloured else drawn.curves[::-1]
     if not any(len(curve.epochs) > 1 for curve in shown):
@@ -159,12 +160,15 @@ def _legend(shown: Sequence[Course], total: int, *, coloured: bool) -> Iterator[
     if not coloured:
         yield Span("  ".join(f"{mark(place)} trial {curve.trial}" for place, curve in enumerate(shown)))
         return
-    yield Span("──", styles.WINNER)
-    yield Span(f" the best, trial {shown[-1].trial}  ")
-    if len(shown) > 1:
+    others = len(shown)
+    if shown[-1].part == "best":
+        others -= 1
+        yield Span("──", styles.WINNER)
+        yield Span(f" the best, trial {shown[-1].trial}  ")
+    if others:
         yield Span("──", styles.QUIET)
-        few = f" of {total - 1}" if total > len(shown) else ""
-        yield Span(f" {len(shown) - 1}{few} others", styles.QUIET)
+        few = f" of {total - len(shown) + others}" if total > len(shown) else ""
+        yield Span(f" {others}{few} others", styles.QUIET)
 
 
 def _style(curve: Course) -> str:

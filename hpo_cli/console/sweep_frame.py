@@ -41,7 +41,7 @@ def sweep_frame(
     """
     head = [
         _title(state, place.columns, now=now),
-        _progress(state, estimate, tally, place.columns),
+        _progress(state, estimate, place.columns),
         _counts(state, tally, place.columns, per_minute=per_minute),
         _best(state, tally, place.columns),
     ]
@@ -65,23 +65,17 @@ def how_words(state: SweepState) -> str:
     return ", ".join([str(settings.search), *([settings.scheduler] if settings.scheduler != "none" else [])])
 
 
-def _progress(state: SweepState, estimate: Estimate, tally: Tally, columns: int) -> Line:
+def _progress(state: SweepState, estimate: Estimate, columns: int) -> Line:
     whole = "paused" if state.is_held else time_left(estimate.whole)
     right = line(Span(whole, styles.TITLE))
-    total = state.total
-    if not total:
+    if estimate.share is None:
         return spread(line(Span("no end set: until it is stopped", styles.QUIET)), right, columns)
-    share = min(1.0, (tally.num_trained + _begun(state, estimate)) / total)
+    share = min(1.0, estimate.share)
     percent = f" {100 * share:3.0f} % "
     width = max(_SHORTEST_BAR, min(60, columns - columns_of(right) - len(percent) - 2))
     full = round(share * width)
     bar = line(Span("━" * full, styles.STATUS["running"]), Span("╌" * (width - full), styles.QUIET), percent)
     return spread(bar, right, columns)
-
-
-def _begun(state: SweepState, estimate: Estimate) -> float:
-    """The running trials, each as the share that it has done."""
-    return sum(min(1.0, one.run.done / max(1, one.goal)) for one in estimate.each) / len(state.inner)
 
 
 def _counts(state: SweepState, tally: Tally, columns: int, *, per_minute: float | None) -> Line:

@@ -20,7 +20,8 @@ def trial_line(state: SweepState, news: News) -> Line:
     trial = news.trial
     if news.what == "lost":
         again = f"tried again ({sum(run.lost for run in trial.runs)} of {state.settings.retries})"
-        return line(*_head(state, trial, "lost"), "  ", _setting(state, trial), _why(trial, "yellow"), f"; {again}")
+        lost = Span("  lost  ", _STYLE["lost"])
+        return line(*_head(state, trial, "lost"), lost, _setting(state, trial), _why(trial, "yellow"), f"; {again}")
     value = Span(_values(state, trial), styles.WINNER if news.is_best else "")
     parts: list[str | Span] = [
         *_head(state, trial, news.what),

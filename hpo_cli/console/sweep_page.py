@@ -102,7 +102,8 @@ def _how(state: SweepState) -> str:
     ends = {"trials": state.total, "minutes": settings.minutes, "epochs": settings.epochs, "target": settings.target}
     parts = [how_words(state), *(f"{name} {figure(value)}" for name, value in ends.items() if value is not None)]
     runs = [f"{len(state.inner)} runs a trial"] if len(state.inner) > 1 else []
-    return "; ".join([*parts, f"{state.epochs} epochs a trial", *runs])
+    workers = [f"{settings.workers} workers"] if settings.workers else []
+    return "; ".join([*parts, f"{state.epochs} epochs a trial", *runs, *workers])
 
 
 def _edits(state: SweepState) -> list[str]:

@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from hpo_cli.engine.stop import StopFlag
 from hpo_cli.engine.worker_job import do
@@ -78,12 +78,13 @@ class Worker:
             self._flag.install()
             self._say("began", number)
             done = self._do(sent)
-            self._surface.restore()
+            self._stopped.discard(number)
             self._num_done += 1
             goes = done.status == "failed" or self._num_done >= most or self._has_grown()
             self._say("ended", number, asdict(done), {"goes": goes, "modules": _learnt()})
             if goes:
                 return
+            self._surface.restore()  # while whoever waits decides what comes next
 
     def _do(self, sent: Mapping[str, Any]) -> Done:
         task = task_from(sent)
@@ -136,7 +137,7 @@ class _Output:
     def __init__(self) -> None:
         self._path: Path | None = None
 
-    def __enter__(self) -> _Output:
+    def __enter__(self) -> Self:
         return self
 
     def open(self, folder: Path) -> None:
@@ -178,7 +179,7 @@ def run_forked(link: Connection, *, most: int, parent: int, check: Callable[...,
     """
     code = 0
     try:
-        atexit._clear()  # the server's are not ours
+        atexit._clear()  # noqa: SLF001 - the server's are not ours
         os.setsid()
         _die_with(parent)
         signal.set_wakeup_fd(-1)
@@ -189,7 +190,7 @@ def run_forked(link: Connection, *, most: int, parent: int, check: Callable[...,
         gc.enable()
         _known_modules.update(sys.modules)
         Worker(link, check=check).serve(most=most)
-        atexit._run_exitfuncs()
+        atexit._run_exitfuncs()  # noqa: SLF001 - os._exit leaves them out
     except BaseException:  # noqa: BLE001 - what is left is to say so by the exit code
         code = 1
     finally:

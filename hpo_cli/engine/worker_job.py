@@ -163,6 +163,7 @@ def _acquired(folder: Path, stop: StopFlag) -> Lease:
 def _prepared(
     task: Task, lease: Lease, *, stop: StopFlag, check: Callable[..., RunPlan] | None, load: LoadSplits
 ) -> Training:
+    checked = None if check is None else partial(check, config_dir=_path(task.config_dir))
     with Heartbeat(lease, lambda: {"status": "starting"}):
         plan = _plan(task)
         state = ledger.fold(ledger.read_ledger(task.folder).events)
@@ -171,13 +172,13 @@ def _prepared(
         if task.adopt is not None:
             from hpo_cli.engine.adoption import adopt
 
-            adopt(task.folder, task.adopt)
+            adopt(task.folder, task.adopt, check=checked, load=load)
         order_stop(task.folder, _stop_at(task, plan))
         return Training(
             with_machine(plan, ledger.read_ledger(task.folder).events),
             reporter=SilentReporter(),
             stop=stop,
-            check=None if check is None else partial(check, config_dir=_path(task.config_dir)),
+            check=checked,
             folder=task.folder,
             cores=task.cores,
             load=load,

@@ -13,6 +13,7 @@ import secrets
 import signal
 import tempfile
 import warnings
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +26,7 @@ import torch
 from hpo_cli.components.data.arrays import Split, Splits
 from hpo_cli.engine.assembly import load_splits
 from hpo_cli.plan import DataPlan
+from hpo_cli.record.jsonl import write_whole
 
 KEPT_BYTES = 1 << 30
 """Data sets beyond this total are read again; the last one is always kept."""
@@ -56,8 +58,8 @@ class _Master:
         self.num_bytes = sum(array.num_bytes for pair in self._parts for array in pair)
 
     def lent(self) -> Splits:
-        parts = (Split(x.lent(), y.lent()) for x, y in self._parts)
-        return Splits(*parts, copy.deepcopy(self._spec))
+        train, val, test = (Split(x.lent(), y.lent()) for x, y in self._parts)
+        return Splits(train, val, test, copy.deepcopy(self._spec))
 
 
 class _Shared:
@@ -65,16 +67,26 @@ class _Shared:
 
     def __init__(self, array: np.ndarray[Any, Any]) -> None:
         self._dtype, self._shape, self.num_bytes = array.dtype, array.shape, array.nbytes
-        made = getattr(os, "memfd_create", None)
-        self._file = os.fdopen(made("splits"), "w+b") if made else tempfile.TemporaryFile()  # noqa: SIM115 - lives on
-        self._file.write(np.ascontiguousarray(array).data)
-        self._file.flush()
+        self._descriptor = _nameless()
+        weakref.finalize(self, os.close, self._descriptor)
+        if self.num_bytes:
+            write_whole(self._descriptor, np.ascontiguousarray(array).tobytes())
 
     def lent(self) -> np.ndarray[Any, Any]:
         if not self.num_bytes:
             return np.empty(self._shape, self._dtype)
-        view = mmap.mmap(self._file.fileno(), self.num_bytes, access=mmap.ACCESS_COPY)
+        view = mmap.mmap(self._descriptor, self.num_bytes, access=mmap.ACCESS_COPY)
         return np.frombuffer(view, self._dtype).reshape(self._shape)
+
+
+def _nameless() -> int:
+    """A descriptor of a file that nobody else can open."""
+    made = getattr(os, "memfd_create", None)
+    if made is not None:
+        descriptor: int = made("splits")
+        return descriptor
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 def remember_entry_points() -> None:
@@ -100,7 +112,7 @@ class Surface:
             _kept(Path.cwd, os.chdir),
             _kept(lambda: signal.getsignal(signal.SIGTERM), lambda handler: signal.signal(signal.SIGTERM, handler)),
             _kept(_logging_state, _set_logging),
-            _kept(lambda: torch.backends.cudnn.benchmark, lambda value: setattr(torch.backends.cudnn, "benchmark", value)),
+            _kept(lambda: torch.backends.cudnn.benchmark, _set_benchmark),
         ]  # fmt: skip
 
     def restore(self) -> None:
@@ -140,6 +152,10 @@ def _set_environment(values: dict[str, str]) -> None:
         os.environ.update(values)
 
 
+def _set_benchmark(value: bool) -> None:  # noqa: FBT001 - the library's attribute
+    torch.backends.cudnn.benchmark = value
+
+
 def _logging_state() -> tuple[list[logging.Handler], int]:
     root = logging.getLogger()
     return list(root.handlers), root.level
@@ -151,5 +167,6 @@ def _set_logging(state: tuple[list[logging.Handler], int]) -> None:
     for handler in set(root.handlers) - set(handlers):
         handler.close()
     root.handlers[:] = handlers
-    root.setLevel(level)
+    if root.level != level:
+        root.setLevel(level)
     logging.captureWarnings(False)  # noqa: FBT003 - the library's signature

@@ -100,11 +100,12 @@ class Server:
         """Return when the other end is closed and the last worker has ended."""
         self._check = check
         self._say("ready")
-        while self._link is not None:
+        while True:
             for found in wait([self._link, self._woken]):
                 if found is self._link:
                     if not self._hear():
-                        return self._see_off()
+                        self._see_off()
+                        return
                 else:
                     self._reap()
 

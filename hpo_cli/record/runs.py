@@ -154,9 +154,10 @@ def _not_found(ref: str, root: Path | str, ids: Iterable[str]) -> UserError:
 
 
 def _ambiguous(ref: str, fits: list[Path]) -> UserError:
-    shown = ", ".join(f"{place.name} ({place.parent.name})" for place in fits[:_SHOWN_CANDIDATES])
+    shown = ", ".join(f"{place.name} ({place.parent.name})" for place in sorted(fits)[:_SHOWN_CANDIDATES])
+    what = "runs and sweeps" if any(map(is_sweep, fits)) else "runs"
     more = f" and {len(fits) - _SHOWN_CANDIDATES} more" if len(fits) > _SHOWN_CANDIDATES else ""
-    return UserError(f"{ref}: fits {len(fits)} runs: {shown}{more}; type more of the id, or the path")
+    return UserError(f"{ref}: fits {len(fits)} {what}: {shown}{more}; type more of the id, or the path")
 
 
 def _join(*parts: str) -> str:

@@ -73,10 +73,23 @@ def start_run(
 
 
 def plan_text(plan: RunPlan) -> str:
-    """The content of plan.yaml, by libyaml where there is one: a fifth of the time for the same bytes."""
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text: str = yaml.dump(plan.to_dict(), Dumper=dumper, sort_keys=False, allow_unicode=True)
-    return text
+    """The content of plan.yaml. What the runs of a sweep have in common is put into words once."""
+    return "".join(_section_text(key, value) for key, value in plan.to_dict().items())
+
+
+_MOST_SECTIONS = 1024
+_sections: dict[tuple[str, str], str] = {}
+
+
+def _section_text(key: str, value: object) -> str:
+    """One entry of a mapping in YAML, by libyaml where there is one: a fifth of the time for the same bytes."""
+    known = (key, repr(value))
+    if known not in _sections:
+        if len(_sections) >= _MOST_SECTIONS:
+            _sections.clear()
+        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+        _sections[known] = yaml.dump({key: value}, Dumper=dumper, sort_keys=False, allow_unicode=True)
+    return _sections[known]
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -14,16 +14,18 @@ if TYPE_CHECKING:
 
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
 _SEEDS = 5
-_LONGER = 2
+_LONGER = 5
 
 
-def train(state: SweepState, trial: Trial) -> str:
-    """The command that trains a trial's setting as one run."""
+def train(state: SweepState, trial: Trial, *, made: Sequence[str] = ()) -> str:
+    """The command that trains a trial's setting as one run. made: what made its run, which branches need."""
+    if made and state.began.get("parent"):
+        return shlex.join(made)
     return _typed(_words(state, trial))
 
 
 def raise_as_panda(state: SweepState) -> str:
-    """The command that goes on with the best run, for twice as long."""
+    """The command that goes on with the best run, for five times as long."""
     return _typed([f"resume=best:{state.id}", f"epochs={_LONGER * state.epochs}"])
 
 
@@ -63,7 +65,7 @@ def _words(state: SweepState, trial: Trial) -> list[str]:
 
 def _base_words(state: SweepState, trial: Trial) -> list[str]:
     """What the trials share: the words of the trial, or of the sweep, that set nothing which is varied."""
-    given = (trial.proposed or {}).get("words") or state.began.get("words", ())
+    given = state.began.get("base") or (trial.proposed or {}).get("words") or state.began.get("words", ())
     varied = {"sweep", *trial.setting, *(key for one in state.space.dimensions for key in one.keys)}
     keys = {str(one): str(one).partition("=")[0].lstrip("+~") for one in given}
     return [one for one, key in keys.items() if key not in varied and not key.startswith(("sweep.", "-"))]

@@ -49,7 +49,8 @@ def curves(state: SweepState, order: Sequence[int], *, most: int = 300) -> Curve
     order: numbers of trials, the best first.
     """
     having = [number for number in order if any(run.reports for run in state.trial(number).runs)]
-    best = next((number for number in having if state.trial(number).status != "failed"), None)
+    valued = (n for n in having if state.trial(n).value is not None and state.trial(n).status != "failed")
+    best = next(valued, None)
     drawn = [_curve(state, state.trial(number), best=best) for number in thinned(having, most=most)]
     drawn.sort(key=lambda curve: (ORDER.index(curve.part), -having.index(curve.trial)))
     return Curves(tuple(curve for curve in drawn if curve.epochs), len(having), rungs(state))

@@ -74,7 +74,7 @@ def digest(state: SweepState) -> Digest:
     state = with_running(state)
     rows = leaderboard(state)
     ranked = [row for row in rows if row.rank is not None]
-    best = run_facts(state.folder / ranked[0].run) if ranked else RunFacts(None, {})
+    best = run_facts(state.folder / ranked[0].run) if ranked else RunFacts()
     verdict = _verdict(state, ranked, best)
     return Digest(
         state=state,
@@ -83,7 +83,7 @@ def digest(state: SweepState) -> Digest:
         importances=importances(state),
         verdict=verdict,
         best=best,
-        train=commands.train(state, state.trial(ranked[0].trial)) if ranked else "",
+        train=commands.train(state, state.trial(ranked[0].trial), made=best.command) if ranked else "",
         panda=commands.raise_as_panda(state) if ranked else "",
         seeds=_seeds(state, ranked[:2]) if verdict is not None and not verdict.is_clear else (),
     )

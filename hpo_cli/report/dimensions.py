@@ -74,9 +74,11 @@ def condition_of(dimension: Dimension) -> str:
 
 
 def axis_of(dimension: Dimension) -> Axis:
-    """The axis of a dimension: as its space has it."""
+    """The axis of a dimension: as its space has it, numbers in their order."""
     if dimension.choices is not None:
-        return Axis("named", names=tuple(dict.fromkeys(figure(choice) for choice in dimension.choices)))
+        numbers = [one for one in dimension.choices if isinstance(one, int | float) and not isinstance(one, bool)]
+        choices = sorted(numbers) if len(numbers) == len(dimension.choices) else dimension.choices
+        return Axis("named", names=tuple(dict.fromkeys(map(figure, choices))))
     low, high = dimension.low or 0.0, dimension.high if dimension.high is not None else 1.0
     if low == high:
         return axis([low])

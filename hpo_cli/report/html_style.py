@@ -69,7 +69,7 @@ svg .halo { paint-order: stroke; stroke: var(--card); stroke-width: 3px; stroke-
 .thread { opacity: .6; } .thread.q4 { opacity: .9; } .thread.best { stroke-width: 2.6; opacity: 1; }
 .bridge { stroke-dasharray: 2 4; }
 .front { stroke: var(--best); stroke-dasharray: 4 4; }
-.dot { stroke: var(--card); stroke-width: .6; } .dot.paused, .dot.stopped { opacity: .45; }
+.dot { stroke: var(--card); stroke-width: .6; } .dot.paused, .dot.stopped { opacity: .65; }
 .dot.failed { opacity: .4; }
 .thread.q0 { stroke: var(--q0); } .thread.q1 { stroke: var(--q1); } .thread.q2 { stroke: var(--q2); }
 .thread.q3 { stroke: var(--q3); } .thread.q4 { stroke: var(--q4); } .thread.best { stroke: var(--best); }
@@ -119,6 +119,7 @@ footer { margin-top: 48px; color: var(--quiet); font-size: 13px; border-top: 1px
   padding-top: 12px; }
 @media (max-width: 640px) {
   main { padding: 20px 14px 48px; } .hero { grid-template-columns: 1fr; } .card { padding: 14px; }
+  td.mono { min-width: 480px; }
   .bars { grid-template-columns: minmax(90px, 38%) 1fr; } .bars .tier { display: none; }
 }
 @media print {

@@ -171,8 +171,7 @@ _ORDER = {1: "first", 2: "second", 3: "third", None: "not in the order"}
 
 
 def _bar(row: Importance) -> Iterator[Markup]:
-    note = f"if {row.condition}: {row.trials} trials" if row.condition else ""
-    small = [element("br"), element("small", note)] if note else []
+    small = [element("br"), element("small", row.when)] if row.when else []
     yield element("div", row.name, small, class_="what mono")
     share = row.share
     width = f"width:{100 * (share or 0):.1f}%"

@@ -45,6 +45,14 @@ class Importance:
     tier: int | None
     condition: str = ""
 
+    @property
+    def when(self) -> str:
+        """Its condition and trials in words, empty for always; a name such as `adam: lr` says the condition itself."""
+        if not self.condition:
+            return ""
+        told = "" if ": " in self.name else f"if {self.condition}: "
+        return f"{told}{self.trials} trials"
+
 
 @dataclass(frozen=True)
 class Importances:
@@ -83,7 +91,7 @@ def importances(state: SweepState) -> Importances:
         for one in state.space.dimensions
     ]
     rows.sort(key=lambda row: -1.0 if row.share is None else row.share, reverse=True)
-    return Importances(method, tuple(rows), tuple(_cautions(method, fair, rows)))
+    return Importances(method, tuple(rows), tuple(_cautions(method, fair, rows, epochs=state.epochs)))
 
 
 def _method(num_trials: int) -> Method:
@@ -99,7 +107,7 @@ def _point(state: SweepState, number: int) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name not in inactive}
 
 
-def _cautions(method: Method, fair: Fair, rows: Sequence[Importance]) -> Iterator[str]:
+def _cautions(method: Method, fair: Fair, rows: Sequence[Importance], *, epochs: int) -> Iterator[str]:
     num = len(fair.values)
     if method == "none":
         yield f"importance needs {_FEWEST} trials with a value, and there are {num}"
@@ -108,8 +116,8 @@ def _cautions(method: Method, fair: Fair, rows: Sequence[Importance]) -> Iterato
         yield f"by rank correlations over {num} trials: only trends that go one way show (PED-ANOVA from {ENOUGH} on)"
     else:
         yield f"by PED-ANOVA over {num} trials: how far the best ones differ from all, less what chance would give"
-    if num < fair.total:
-        yield f"compared at epoch {fair.epoch}, which {num} of {fair.total} trials reached"
+    if num < fair.total or (fair.epoch or 0) < epochs:
+        yield f"compared at epoch {fair.epoch} of {epochs}, which {num} of {fair.total} trials reached"
     if all(not row.share for row in rows):
         yield "nothing that was varied shows any influence"
     yield "importance holds for the ranges that were searched: a knob whose range is narrow looks unimportant"
@@ -140,9 +148,9 @@ def _by_ped_anova(table: Table, costs: Mapping[int, float], space: Sequence[Dime
     try:
         frozen = _frozen(table, costs, space)
         found = _measured(frozen, list(costs.values()))
-        rng, shuffled = random.Random(0), []
-        for _ in range(_SHUFFLES if len(costs) <= _LEAST_NOISY else 0):
-            shuffled.append(_measured(frozen, rng.sample(list(costs.values()), len(costs))))
+        rng, times = random.Random(0), _SHUFFLES if len(costs) <= _LEAST_NOISY else 0
+        others = [rng.sample(list(costs.values()), len(costs)) for _ in range(times)]
+        shuffled = [_measured(frozen, one) for one in others]
     finally:
         optuna.logging.set_verbosity(before)
     chance = {name: statistics.fmean(one[name] for one in shuffled) if shuffled else 0.0 for name in found}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hpo_cli.record import ledger
-from hpo_cli.record.contents import count, mapping, text
+from hpo_cli.record.contents import count, mapping, text, words
 from hpo_cli.record.sweep_record import read_sweep_record
 
 if TYPE_CHECKING:
@@ -36,10 +36,14 @@ class Summary:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a run's ledger says beside its values. Both are empty where the folder is gone."""
+    """What a run's ledger says beside its values. All are empty where the folder is gone.
 
-    num_val: int | None
-    environment: Mapping[str, Any]
+    num_val: validation samples.   environment: machine and packages.   command: what made it.
+    """
+
+    num_val: int | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
 
 
 def summarize(state: SweepState) -> Summary:
@@ -64,8 +68,13 @@ def run_facts(folder: Path) -> RunFacts:
     try:
         state = ledger.fold(ledger.read_ledger(folder).events)
     except OSError:
-        return RunFacts(None, {})
-    return RunFacts(count(mapping(state.data).get("val")), mapping(mapping(state.started).get("environment")))
+        return RunFacts()
+    started = mapping(state.started)
+    return RunFacts(
+        num_val=count(mapping(state.data).get("val")),
+        environment=mapping(started.get("environment")),
+        command=words(started.get("command")),
+    )
 
 
 def _hosts(state: SweepState) -> Iterator[str]:

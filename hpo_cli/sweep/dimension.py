@@ -133,7 +133,7 @@ class Dimension:
             return 0.0
         if self.scale == "log":
             return min(math.log(value / low) / math.log(high / low), _BELOW_ONE)
-        return min((value - low) / (high - low), _BELOW_ONE)
+        return float(min((value - low) / (high - low), _BELOW_ONE))
 
     def draw(self, rng: random.Random) -> Any:
         """A random value; half of the draws know the prior: lists take it, ranges something round it."""

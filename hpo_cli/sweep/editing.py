@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpo_cli.errors import ConfigError, UserError
+from hpo_cli.errors import UserError
 from hpo_cli.steer.commands import acknowledge, send
 from hpo_cli.steer.inbox import Inbox
 from hpo_cli.steer.shapes import SWEEP_VERBS, Command
@@ -49,16 +50,19 @@ class Editing:
         if self._inbox is None:
             self._inbox = Inbox(driver.state.folder, verbs=SWEEP_VERBS)
         before = len(driver.state.edits)
-        if self._inbox.pending():
-            with driver.log.locked():
-                driver.state.replay(driver.log.news())
-                for command in self._inbox.read().commands:
-                    _take(driver, command)
-        self._follow(driver, driver.state.edits[self._followed :])
-        self._followed = len(driver.state.edits)
+        if not self._inbox.pending():
+            self._follow(driver)
+            return []
+        with driver.log.locked():
+            driver.state.replay(driver.log.news())
+            answers = [_taken(driver, command) for command in self._inbox.read().commands]
+            self._follow(driver)  # before the answers: who has one may rely on it
+            for answer in answers:
+                acknowledge(driver.state.folder, answer.id, ok=not answer.error, said=answer.said, error=answer.error)
         return driver.state.edits[before:]
 
-    def _follow(self, driver: Driver, edits: Sequence[Event]) -> None:
+    def _follow(self, driver: Driver) -> None:
+        edits, self._followed = driver.state.edits[self._followed :], len(driver.state.edits)
         if not edits:
             return
         state, executor = driver.state, driver.tools.executor
@@ -71,20 +75,23 @@ class Editing:
                 executor.end(job, "save")
 
 
-def _take(driver: Driver, command: Command) -> None:
-    """Carry one command out, once, and answer it."""
+@dataclass(frozen=True)
+class _Answer:
+    id: str
+    said: tuple[str, ...] = ()
+    error: str = ""
+
+
+def _taken(driver: Driver, command: Command) -> _Answer:
+    """Carry one command out, once."""
     state = driver.state
-    said: list[str] = []
-    error = ""
-    if not any(event.get("id") == command.id for event in state.edits):
-        try:
-            outcome = write_edit(
-                state, driver.log, command.args["words"], who=command.who, why=command.why, id=command.id
-            )
-            said = told(outcome)
-        except (ConfigError, UserError) as refused:
-            error = str(refused)
-    acknowledge(state.folder, command.id, ok=not error, said=said, error=error)
+    if any(event.get("id") == command.id for event in state.edits):
+        return _Answer(command.id)
+    try:
+        outcome = write_edit(state, driver.log, command.args["words"], who=command.who, why=command.why, id=command.id)
+    except UserError as refused:
+        return _Answer(command.id, error=str(refused))
+    return _Answer(command.id, said=tuple(told(outcome)))
 
 
 def told(outcome: Outcome) -> list[str]:

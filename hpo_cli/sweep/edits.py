@@ -16,7 +16,6 @@ from hpo_cli.options import list_options
 from hpo_cli.rules import checked
 from hpo_cli.steer.changes import OPERATIONS
 from hpo_cli.steer.hot import canonical
-from hpo_cli.steer.words import split_word
 from hpo_cli.sweep.fold import SweepState
 from hpo_cli.sweep.settings import SweepSettings
 from hpo_cli.sweep.space import Dimension, Space
@@ -30,6 +29,7 @@ EDITABLE = (
 ACTS = ("pause", "unpause", "stop")
 BAN = "ban:"
 Act = Literal["pause", "unpause", "stop"]
+_WORD = re.compile(r"(?P<key>[^=]+?)(?P<op>[*/+-]?=)(?P<text>.*)", re.DOTALL)
 _INTERVAL = re.compile(r"interval\(\s*([^,()]+?)\s*,\s*([^,()]+?)\s*\)")
 _CHOICE = re.compile(r"choice\((.*)\)")
 _NUMBER_WORDS = {"true": True, "false": False, "null": None, "none": None}
@@ -75,16 +75,16 @@ def read_edit(word: str) -> Edit:
     """
     if word in ACTS:
         return Edit(word, word)
-    if "=" not in word:
-        near = did_you_mean(word, [*ACTS, *(f"{key}=" for key in EDITABLE)])
-        raise ConfigError(word, rule="is no change of a sweep", fix=near or _USE)
     if word.startswith(BAN):
         key, _, text = word.removeprefix(BAN).partition("=")
         if not key or not text.strip():
             raise ConfigError(word, rule="names no value that is to go", fix="write ban:optimizer=sgd")
         return Edit(word, key, "ban", text.strip())
-    found = split_word(word)
-    return Edit(word, found.key.removeprefix("sweep."), found.op, found.text)
+    found = _WORD.fullmatch(word)
+    if found is None:
+        near = did_you_mean(word, [*ACTS, *(f"{key}=" for key in EDITABLE)])
+        raise ConfigError(word, rule="is no change of a sweep", fix=near or _USE)
+    return Edit(word, found["key"].strip().removeprefix("sweep."), found["op"], found["text"].strip())
 
 
 def revised(words: Sequence[str], state: SweepState) -> Outcome:
@@ -129,7 +129,8 @@ def _apply(draft: _Draft, edit: Edit) -> None:
         _set(draft, edit)
     elif edit.key in SweepSettings.__dataclass_fields__:
         rule = "cannot change while a sweep runs: its trials could not be compared"
-        raise ConfigError(edit.word, rule=rule, fix=f"begin another sweep, or change {', '.join(EDITABLE)}")
+        near = did_you_mean(edit.key, EDITABLE)
+        raise ConfigError(edit.word, rule=rule, fix=near or f"begin another sweep, or change {', '.join(EDITABLE)}")
     else:
         _narrow(draft, edit)
 
@@ -198,7 +199,7 @@ def _narrow(draft: _Draft, edit: Edit) -> None:
 
 def _dimensions(space: Space, edit: Edit) -> list[Dimension]:
     """The dimensions of that name, or that set that key: an option's own each, where several have one."""
-    named = [one for one in space.dimensions if one.name == edit.key]
+    named = [one for one in space.dimensions if one.name.replace(" ", "") == edit.key.replace(" ", "")]
     having = [one for one in space.dimensions if canonical(edit.key) in map(canonical, one.keys)]
     found = named or [one for one in having if _can_be_active(one, space)] or having
     if not found:

@@ -27,10 +27,14 @@ class Moment:
 
 @dataclass(frozen=True)
 class Estimate:
-    """each: of every running run.   whole: seconds until the sweep is over; both None while nothing tells."""
+    """each: of every running run.   whole: seconds until the sweep is over.   share: of all epochs that is trained.
+
+    The last two are None while nothing tells.
+    """
 
     each: tuple[Moment, ...]
     whole: float | None
+    share: float | None = None
 
 
 def estimate(state: SweepState, live: Sequence[LiveRun], tally: Tally, *, now: float) -> Estimate:
@@ -44,7 +48,8 @@ def estimate(state: SweepState, live: Sequence[LiveRun], tally: Tally, *, now: f
         for run, begun, seconds in timed
         for goal in [_goal(state, run)]
     )
-    return Estimate(each, _whole(state, each, tally, pace=pace, now=now))
+    work = _work(state, each, tally)
+    return Estimate(each, _whole(state, each, work, pace=pace, now=now), _share(state, each, work))
 
 
 def makespan(slots: Sequence[float], jobs: Sequence[float], *, more: int = 0, each: float = 0.0) -> float:
@@ -68,22 +73,58 @@ def makespan(slots: Sequence[float], jobs: Sequence[float], *, more: int = 0, ea
     return max(heap) + rounds * each
 
 
-def _whole(state: SweepState, each: Sequence[Moment], tally: Tally, *, pace: float | None, now: float) -> float | None:
+@dataclass(frozen=True)
+class _Work:
+    """Epochs to train. running, waiting: of each run; more: runs that are still to come, None where nobody says."""
+
+    running: tuple[float, ...]
+    waiting: tuple[float, ...]
+    more: int | None
+    each: float
+
+    @property
+    def total(self) -> float | None:
+        if self.more is None:
+            return None
+        return sum(self.running) + sum(self.waiting) + self.more * self.each
+
+
+def _work(state: SweepState, each: Sequence[Moment], tally: Tally) -> _Work:
+    is_pbt = state.settings.scheduler == "pbt"  # who waits trains on, always
+    goals = [state.epochs if is_pbt else one.goal for one in each]
+    running = tuple(max(0.0, goal - one.run.done) for goal, one in zip(goals, each, strict=True))
+    places = [(state.trial(trial).runs[run].epoch, _goal(state, LiveRun(trial, run))) for trial, run in state.ready]
+    places += [(epoch, state.epochs) for epoch in tally.parked.values() if is_pbt for _ in state.inner]
+    waiting = tuple(float(max(0, (state.epochs if is_pbt else goal) - epoch)) for epoch, goal in places)
+    epochs = _epochs_of_a_trial(state, tally)
+    more = _still_to_come(state, epochs, sum(running) + sum(waiting))
+    if state.settings.scheduler == "asha" and more is not None and state.settings.epochs is None:
+        trained = state.trained_epochs + sum(one.run.done - _begun(state, one.run) for one in each)
+        owed = len(state.trials) * len(state.inner) * epochs - trained - sum(running) - sum(waiting)
+        more += max(0, round(owed / epochs))
+    return _Work(running, waiting, more, epochs)
+
+
+def _share(state: SweepState, each: Sequence[Moment], work: _Work) -> float | None:
+    rest = work.total
+    if rest is None:
+        return None
+    done = state.trained_epochs + sum(max(0.0, one.run.done - _begun(state, one.run)) for one in each)
+    return done / (done + rest) if done + rest > 0 else 0.0
+
+
+def _whole(state: SweepState, each: Sequence[Moment], work: _Work, *, pace: float | None, now: float) -> float | None:
     if pace is None or any(one.left is None for one in each):
         return None
-    busy = [one.left or 0.0 for one in each]
+    beyond = [max(0.0, epochs - (one.goal - one.run.done)) for epochs, one in zip(work.running, each, strict=True)]
+    busy = [(one.left or 0.0) + pace * more for one, more in zip(each, beyond, strict=True)]
     slots = busy + [0.0] * (num_slots(state, len(busy)) - len(busy))
-    waiting = [
-        pace * max(0, _goal_of(state, *place) - state.trial(place[0]).runs[place[1]].epoch) for place in state.ready
-    ]
-    epochs = _epochs_of_a_trial(state, tally)
-    more = _still_to_come(state, each, epochs, len(waiting))
-    left = _minutes_left(state, now=now)
-    if more is None:
-        return None if left is None else max([left + epochs * pace, *slots])
-    if left is not None and epochs * pace > 0:
-        more = min(more, sum(max(0, math.ceil((left - slot) / (epochs * pace))) for slot in slots))
-    return makespan(slots, waiting, more=more, each=epochs * pace)
+    waiting = [pace * epochs for epochs in work.waiting]
+    new, more, left = work.each * pace, work.more, _minutes_left(state, now=now)
+    if left is not None and new > 0:
+        begun_in_time = sum(max(0, math.ceil((left - slot) / new)) for slot in slots)
+        more = begun_in_time if more is None else min(more, begun_in_time)
+    return None if more is None else makespan(slots, waiting, more=more, each=new)
 
 
 def num_slots(state: SweepState, busy: int) -> int:
@@ -92,22 +133,37 @@ def num_slots(state: SweepState, busy: int) -> int:
     return max(1, busy, state.settings.workers or 0 if len(state.joined) <= 1 and state.settings.workers else joined)
 
 
-def _still_to_come(state: SweepState, each: Sequence[Moment], epochs: float, waiting: int) -> int | None:
-    """Runs of trials that are not proposed yet; None where nothing says how many."""
+def _still_to_come(state: SweepState, epochs: float, owed: float) -> int | None:
+    """Runs of trials that are not proposed yet; None where nothing says how many. owed: epochs of those that are."""
     total = state.total
     more = None if total is None else (total - len(state.trials)) * len(state.inner)
     if state.settings.epochs is not None:
-        owed = sum(one.goal - one.run.epoch for one in each) + epochs * waiting
         left = math.ceil(max(0.0, state.settings.epochs - state.trained_epochs - owed) / max(1.0, epochs))
         more = left if more is None else min(more, left)
     return more
 
 
 def _epochs_of_a_trial(state: SweepState, tally: Tally) -> float:
-    """How many epochs one run of a new trial will train: all, or where trials are stopped, what they did so far."""
-    if state.settings.scheduler in _FULL_TRIALS or not tally.num_trained:
+    """How many epochs one run of a new trial will train: all, or where trials are stopped, what is to be expected."""
+    settings = state.settings
+    if settings.scheduler == "asha":
+        return asha_epochs(settings.min_epochs, settings.eta, state.epochs)
+    if settings.scheduler in _FULL_TRIALS or not tally.num_trained:
         return float(state.epochs)
-    return tally.epochs / tally.num_trained / len(state.inner)
+    return max(1.0, tally.epochs / tally.num_trained / len(state.inner))
+
+
+def asha_epochs(lowest: int, eta: int, epochs: int) -> float:
+    """Epochs of a trial on average, when one of `eta` is promoted at each rung.
+
+    >>> asha_epochs(1, 2, 4)  # 1, half of them one more, a quarter two more
+    2.0
+    """
+    rungs = [min(lowest, epochs)]
+    while rungs[-1] < epochs:
+        rungs.append(min(rungs[-1] * eta, epochs))
+    steps = [after - before for before, after in zip([0, *rungs], rungs, strict=False)]
+    return math.fsum(step / eta**rung for rung, step in enumerate(steps))
 
 
 def _minutes_left(state: SweepState, *, now: float) -> float | None:
@@ -138,10 +194,6 @@ def _begun(state: SweepState, run: LiveRun) -> int:
 def _goal(state: SweepState, run: LiveRun) -> int:
     until = state.trial(run.trial).until
     return min(one for one in (until, run.epochs or state.epochs) if one is not None)
-
-
-def _goal_of(state: SweepState, trial: int, run: int) -> int:
-    return _goal(state, LiveRun(trial, run))
 
 
 def _seconds(state: SweepState, run: LiveRun, *, now: float) -> float:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from hpo_cli.plan import plan_id
@@ -14,6 +13,7 @@ from hpo_cli.sweep.fold import SweepState
 from hpo_cli.sweep.log import MemoryLog
 from hpo_cli.sweep.orders import Order
 from hpo_cli.sweep.schedulers.contract import Scheduler
+from hpo_cli.sweep.schedulers.none import NoScheduler
 from hpo_cli.sweep.search.contract import Aim, Search
 from hpo_cli.sweep.settings import SweepSettings
 from hpo_cli.sweep.space import Setting
@@ -86,7 +86,13 @@ def simulate(
     """
     learner = Curves(curve) if callable(curve) else curve
     machines = VirtualMachines(
-        learner, slots=workers, epochs=epochs, aims=aims, reduce=settings.reduce, seconds_per_epoch=seconds_per_epoch
+        learner,
+        slots=workers,
+        epochs=epochs,
+        aims=aims,
+        reduce=settings.reduce,
+        wakes="jobs" if _never_stops(scheduler) else "epochs",
+        seconds_per_epoch=seconds_per_epoch,
     )
     log = MemoryLog()
     began = log.append(_began(settings, epochs=epochs, aims=aims))
@@ -107,7 +113,7 @@ def virtual_tools(machines: VirtualMachines) -> Tools:
     """What a driver works with, without processes, files and config."""
     return Tools(
         executor=machines,
-        make=_make,
+        make=_Made,
         facts=machines.facts,
         prune=machines.prune,
         banned=lambda trials, setting: None,  # noqa: ARG005 - nothing is
@@ -123,9 +129,9 @@ def _progress(driver: Driver, machines: VirtualMachines) -> list[tuple[int, floa
     driver.step()
     while not driver.is_over:
         ended = machines.wait(0)
-        for trial, why in driver.watch():
-            driver.prune(trial, why)
         if not ended:
+            for trial, why in driver.watch():
+                driver.prune(trial, why)
             continue
         driver.step(ended)
         best = driver.state.best()
@@ -134,9 +140,28 @@ def _progress(driver: Driver, machines: VirtualMachines) -> list[tuple[int, floa
     return found
 
 
-def _make(setting: Mapping[str, Any]) -> Any:
-    plan = SimpleNamespace(plan_id=plan_id(dict(setting)), to_dict=lambda: dict(setting))
-    return SimpleNamespace(plan=plan, words=(), hydra_files={})
+def _never_stops(scheduler: Scheduler) -> bool:
+    return isinstance(scheduler, NoScheduler) and type(scheduler).verdict is NoScheduler.verdict
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A setting as its own plan, and as what a plan is made into."""
+
+    setting: Mapping[str, Any]
+    words: tuple[str, ...] = ()
+    hydra_files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> Any:
+        return self
+
+    @property
+    def plan_id(self) -> str:
+        return plan_id(self.setting)
+
+    def to_dict(self) -> Mapping[str, Any]:
+        return self.setting
 
 
 def _began(settings: SweepSettings, *, epochs: int, aims: Sequence[Aim]) -> Event:

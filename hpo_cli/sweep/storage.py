@@ -49,7 +49,7 @@ class Storage:
     Null is a journal in the sweep's folder; `none` no mirror; else any URL of SQLAlchemy (sqlite:///file.db,
     postgresql://...), redis://..., or grpc://host:port of a server that `optuna.storages.run_grpc_proxy_server` runs.
     The study is called as the sweep, `<name>-<id>`, and holds each trial once, however often the sweep is resumed and
-    however many machines drive it. say: hears one line, once, when the mirror cannot be written; then it stays as it is.
+    however many machines drive it. say: hears one line, once, when the mirror cannot be written any more.
     """
 
     def __init__(self, state: SweepState, *, say: Callable[[str], None] | None = None) -> None:

@@ -75,7 +75,8 @@ class VirtualRun:
 class VirtualMachines:
     """An executor without processes, and what its runs leave behind.
 
-    A job's plan is its setting, with `seed` among its keys. `wait` jumps to the next end of an epoch of any job.
+    A job's plan is its setting, with `seed` among its keys.   wakes: whether `wait` jumps to the next end of a job,
+    or of an epoch of any job, for those who read rows.
     """
 
     def __init__(
@@ -86,16 +87,17 @@ class VirtualMachines:
         epochs: int,
         aims: Sequence[Aim],
         reduce: Literal["best", "last"] = "last",
+        wakes: Literal["jobs", "epochs"] = "epochs",
         seconds_per_epoch: Callable[[Setting, int], float],
     ) -> None:
         self.learner, self.slots, self.epochs, self.aims, self.reduce = learner, slots, epochs, aims, reduce
-        self.seconds_per_epoch = seconds_per_epoch
+        self.wakes, self.seconds_per_epoch = wakes, seconds_per_epoch
         self.now = 0.0
         self.busy = 0.0
         """Seconds that all slots together have trained."""
         self.trained = 0
         """Epochs that all runs together have trained."""
-        self.runs: dict[Path, VirtualRun] = {}
+        self.runs: dict[str, VirtualRun] = {}
         self._coming: list[tuple[float, int, VirtualRun, float]] = []
         """A heap of (when, order, run, how long that takes) of epochs that will end."""
         self._order = 0
@@ -106,10 +108,10 @@ class VirtualMachines:
 
     def start(self, job: Job) -> None:
         """Begin a job, or go on with its run."""
-        run = self.runs.get(job.folder)
+        run = self.runs.get(job.folder.name)
         if run is None:
             setting = dict(job.plan)
-            run = self.runs[job.folder] = VirtualRun(setting, self.learner.begin(setting, setting.get("seed", 0)))
+            run = self.runs[job.folder.name] = VirtualRun(setting, self.learner.begin(setting, setting.get("seed", 0)))
         if job.adopt is not None:
             run.epoch, run.state = run.adopted.pop(job.adopt.file)
             run.setting = {**run.setting, **job.adopt.changes}
@@ -119,52 +121,59 @@ class VirtualMachines:
         self._plan_epoch(run, job)
 
     def wait(self, timeout_s: float) -> Sequence[Ended]:  # noqa: ARG002 - nothing else happens until then
-        """The next epoch of any job: the job that it ends, if it ends one."""
-        if not self._coming:
-            return []
-        self.now, _, run, took = heappop(self._coming)
-        job = run.job
-        if job is None:
-            return []
-        self.busy += took
-        run.seconds += took
-        problem = "" if run.epoch >= run.until else self._train(run)
-        ended = self._ended(run, job, problem)
-        if ended is None:
-            self._plan_epoch(run, job)
-            return []
-        run.job = None
-        return [ended]
+        """The job that ended; none where an epoch did, or nothing runs."""
+        while self._coming:
+            ended = self._epoch()
+            if ended is not None:
+                return [ended]
+            if self.wakes == "epochs":
+                break
+        return []
 
     def rows(self, job: Job) -> Sequence[Row]:
         """The rows that were not read yet."""
-        run = self.runs[job.folder]
+        run = self.runs[job.folder.name]
         fresh, run.unread = run.rows[run.unread :], len(run.rows)
         return fresh
 
     def end(self, job: Job, how: Literal["save", "kill"]) -> None:  # noqa: ARG002 - an epoch is never half done
         """The job ends with its epoch."""
-        self.runs[job.folder].why = "asked to"
+        self.runs[job.folder.name].why = "asked to"
 
     def close(self) -> None:
         """Nothing to give back."""
 
     def prune(self, job: Job, why: str) -> None:
         """The run stops for good with the epoch that it is in."""
-        self.runs[job.folder].why = why
+        self.runs[job.folder.name].why = why
 
     def facts(self, folder: Path) -> Facts:
         """What the run of that folder reached."""
-        run = self.runs[folder]
+        run = self.runs[folder.name]
         reports = reports_of(run.rows, self.aims, self.reduce)
         values = reports[max(reports)] if reports else None
         return Facts(run.epoch, reports, values, seconds=run.seconds, reason=run.why)
 
     def link(self, source: Path, target: Path) -> str | None:
         """The state of one run, kept in the folder of another one."""
-        run = self.runs[source]
-        self.runs[target].adopted[STATE] = (run.epoch, run.state)
+        run = self.runs[source.name]
+        self.runs[target.name].adopted[STATE] = (run.epoch, run.state)
         return STATE
+
+    def _epoch(self) -> Ended | None:
+        """The next end of an epoch; its job, if that has ended."""
+        self.now, _, run, took = heappop(self._coming)
+        if run.job is None:
+            raise RuntimeError("an epoch of a run that has no job")
+        self.busy += took
+        run.seconds += took
+        problem = "" if run.epoch >= run.until else self._train(run)
+        ended = self._ended(run, run.job, problem)
+        if ended is None:
+            self._plan_epoch(run, run.job)
+        else:
+            run.job = None
+        return ended
 
     def _plan_epoch(self, run: VirtualRun, job: Job) -> None:
         took = 0.0 if run.epoch >= run.until else self.seconds_per_epoch(run.setting, job.trial)

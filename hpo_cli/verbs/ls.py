@@ -84,7 +84,7 @@ def _named(records: list[Record], name: str | None) -> list[Record]:
     if name is not None and not chosen:
         known = dict.fromkeys(record.name for record in records)
         advice = did_you_mean(name, known) or f"there are {', '.join(list(known)[:8]) or 'no runs at all yet'}"
-        raise UserError(f"{name}: no runs of that name, and no sweep; {advice}")
+        raise UserError(f"{name}: no runs of that name; {advice}")
     return chosen
 
 

@@ -10,19 +10,21 @@ from typing import Any
 
 from hpo_cli.errors import UserError
 from hpo_cli.record.runs import find_run
+from hpo_cli.steer.hot import canonical
 from hpo_cli.steer.targets import Goal, parse_target
 from hpo_cli.verbs.children import Parent, read_parent
 from hpo_cli.verbs.composing import ComposeWords
-from hpo_cli.verbs.inheriting import Inheritance, absolute
+from hpo_cli.verbs.inheriting import Inheritance, absolute, key_of
 
 
 def of_run(
-    ref: str, words: ComposeWords, *, outputs: str, allow: Sequence[str] = ()
+    ref: str, words: ComposeWords, *, outputs: str, allow: Sequence[str] = (), varied: Sequence[str] = ()
 ) -> tuple[dict[str, Any], ComposeWords]:
     """The parent of a sweep's jobs, and the words that all its trials have before their own settings.
 
     ref: what stands behind `resume=`: RUN or RUN@PLACE, as `a1b2c3@best`, `last@epoch=3`, `a1b2c3@tag=good`.
-    words: those of the sweep that are the same for all. The place is decided now, whatever the run does later.
+    words: those of the sweep that are the same for all.   varied: the keys of its settings, for which the parent's own
+    words make room, under all their names. The place is decided now, whatever the run does later.
     Raises UserError where there is no such run or place, or its words do not make its plan any more.
     """
     name, place = split_place(ref)
@@ -38,7 +40,9 @@ def of_run(
         "step": goal.step,
         "line": list(goal.line_ids),
     }
-    return where, _with_options(found.words, words)
+    rooms = {canonical(key) for key in varied}
+    kept = tuple(word for word in found.words.overrides if canonical(key_of(word)) not in rooms)
+    return where, _with_options(replace(found.words, overrides=kept), words)
 
 
 def branch_words(run: Path, at: str, overrides: Sequence[str], *, allow: Sequence[str] = ()) -> ComposeWords:

@@ -29,6 +29,7 @@ PURPOSES = {
     "look at runs": ("ls", "show", "curves", "diff", "watch", "results"),
     "steer a run while it trains": ("nudge", "pause", "unpause", "stop", "checkpoint", "rollback"),
     "make runs from runs": ("branch", "twin", "tree", "replay", "export"),
+    "search with many runs": ("sensitivity", "sweep", "best", "report"),
     "use what was trained": ("test", "average", "folds"),
     "look before you train": ("explore", "check", "gradcheck", "verify-resume"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from hpo_cli.components.init import DRAWS, Kinds
 from hpo_cli.components.norms import NORMS
 from hpo_cli.errors import ConfigError
 from hpo_cli.options import main_config
+from hpo_cli.sweep.settings import sweep_settings
 from tests.conformance.options import GROUPS, collect, collect_built, component_of, name_of
 
 if TYPE_CHECKING:
@@ -107,6 +109,84 @@ def test_a_range_outside_its_rule_is_noticed() -> None:
     assert range_problems(dataclasses.replace(adam, space={"betas": {"choices": [[0.9, 1.0]]}}))
 
 
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"low": 0.0, "high": 1.0, "prior": 2.0}, {"low": 0.0, "high": 1.0, "step": 0},
+        {"low": 0.0, "high": 1.0, "if": "x=1"},
+        {"low": 0.0, "high": 1.0, "step": 2.0}, {"choices": [0.1, 0.2], "prior": 0.3}, {"choices": [0.1]},
+        {"low": 0.1, "high": 1.0, "confidence": "sure"}, {"low": 0.1, "high": 1.0, "when": {}},
+    ],
+)  # fmt: skip
+def test_a_space_with_a_wrong_word_is_noticed(space: dict[str, Any]) -> None:
+    adam = next(option for option in OPTIONS if option.name == "adam")
+    assert range_problems(dataclasses.replace(adam, space={"weight_decay": space}))
+    good = {"low": 0.1, "high": 1.0, "step": 0.1, "prior": 0.5, "confidence": "high", "if": {"optimizer.amsgrad": True}}
+    assert range_problems(dataclasses.replace(adam, space={"weight_decay": good})) == []
+
+
+@pytest.mark.parametrize("group", ["regularization", "batch"])
+def test_ranges_of_groups_that_build_nothing_obey_the_rules(group: str) -> None:
+    (option,) = collect(group)
+    main = main_config()
+    assert option.space
+    for key, space in option.space.items():
+        assert _well_formed(space)
+        assert key in option.keys or key in main.defaults
+        rule = option.rules.get(key) or main.rules[key]
+        default = option.defaults.get(key, main.defaults.get(key))
+        for value in space.get("choices") or [space["low"], space["high"]]:
+            assert rules.checked(key, value, rule=rule, default=default)[1] == []
+
+
+CATALOGUE_RANGES = {
+    "sgd": (1e-2, 1e-1), "momentum": (1e-3, 1e-2), "adagrad": (1e-3, 1e-2), "adadelta": (1e-2, 1e-1),
+    "rmsprop": (1e-3, 1e-2), "adam": (1e-3, 1e-2), "adamax": (1e-3, 1e-2), "nadam": (1e-3, 1e-2),
+}  # fmt: skip
+"""Recommended ranges of lr when training from scratch."""
+
+
+@pytest.mark.parametrize("name", CATALOGUE_RANGES)
+def test_learning_rates_have_the_recommended_ranges(name: str) -> None:
+    space = {option.name: option for option in collect("optimizer")}[name].space["lr"]
+    assert (space["low"], space["high"]) == CATALOGUE_RANGES[name]
+    assert space["scale"] == "log"
+
+
+def test_the_other_ranges_are_the_recommended_ones() -> None:
+    optimizers = {option.name: option for option in collect("optimizer")}
+    assert optimizers["momentum"].space["momentum"] == {"choices": [0.9, 0.99, 0.999], "prior": 0.9}
+    assert all(optimizers[name].space["weight_decay"]["high"] == 1e-4 for name in ("sgd", "momentum", "adam"))
+    (batch,), (regularization,) = collect("batch"), collect("regularization")
+    sizes = batch.space["batch_size"]["choices"]
+    assert sizes == [2**power for power in range(4, 9)]
+    assert (regularization.space["dropout"]["low"], regularization.space["dropout"]["high"]) == (0, 0.5)
+
+
+WAYS = collect("sweep")
+DEFAULT_WAY = next(option for option in WAYS if option.name == "default")
+
+
+def test_the_ways_to_sweep_are_collected() -> None:
+    names = {option.name for option in WAYS}
+    searches = {"grid", "random", "qmc", "tpe", "gp", "cmaes", "sensitivity", "zoom"}
+    assert names == {*searches, "asha", "hyperband", "bohb", "pbt", "default"}
+
+
+@pytest.mark.parametrize("option", WAYS, ids=name_of)
+def test_a_way_to_sweep_describes_itself_and_is_taken(option: Option) -> None:
+    assert 10 <= len(option.description) <= 110
+    assert not option.description.endswith(".")
+    assert set(option.keys) == set(DEFAULT_WAY.keys)
+    found = sweep_settings([f"sweep={option.name}"])
+    assert found.option == option.name
+    assert option.name in (found.search, found.scheduler, "bohb", "default")
+    if option.name != "default":
+        assert re.search(
+            r"\d{4}|range\(|sweep\.", option.path.read_text().splitlines()[1]
+        )  # a source, or how it is used
+
+
 def problems_of(option: Option, key: str, value: object) -> list[object]:
     """What the rule of `key` has against `value`."""
     _, problems = rules.checked(key, value, rule=option.rules.get(key, {}), default=option.defaults[key])
@@ -124,13 +204,26 @@ def range_problems(option: Option) -> list[object]:
 
 
 def _well_formed(space: dict[str, Any]) -> bool:
+    also = {"prior", "confidence", "if"}
+    believes = space.get("confidence", "medium") in {"low", "medium", "high"} and _conditions_are(space.get("if", {}))
     if "choices" in space:
-        return set(space) == {"choices"} and len(space["choices"]) > 1
-    scale = space.get("scale", "linear")
-    positive = scale == "linear" or space["low"] > 0
+        known = "prior" not in space or space["prior"] in space["choices"]
+        return set(space) <= {"choices", *also} and len(space["choices"]) > 1 and known and believes
+    scale, width = space.get("scale", "linear"), space["high"] - space["low"]
     return (
-        set(space) <= {"low", "high", "scale"}
+        set(space) <= {"low", "high", "scale", "step", *also}
         and scale in {"linear", "log"}
-        and positive
+        and (scale == "linear" or space["low"] > 0)
         and space["low"] < space["high"]
+        and 0 < space.get("step", width) <= width
+        and space["low"] <= space.get("prior", space["low"]) <= space["high"]
+        and believes
     )
+
+
+def _conditions_are(asked: object) -> bool:
+    """Whether `if` names keys of shipped options: `{schedule.mode: exp_range}` or `schedule.mode=exp_range`."""
+    named = [asked.partition("=")[0]] if isinstance(asked, str) else list(asked)  # type: ignore[call-overload]
+    options = [option for group in GROUPS for option in collect(group)]
+    known = {*GROUPS, *(f"{option.group}.{key}" for option in options for key in option.keys)}
+    return set(named) <= known

@@ -12,6 +12,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn
 
+from tests.command_line import fast_yaml
+
 QUIET = ("hydra/hydra_logging=none", "hydra/job_logging=none", "hydra.job.chdir=false")
 CONFIG = {"x": 0, "y": 0, "optimizer": "adam", "momentum": 0.9}
 
@@ -27,7 +29,8 @@ def multirun(
     app = Hydra.create_main_hydra2(task_name="app", config_search_path=create_config_search_path(None))
     own = ["hydra/sweeper=caviar", f"hydra.sweep.dir={folder}", *QUIET]
     try:
-        found: list[Any] = app.multirun("caviar_test", task, [*own, *words], with_log_configuration=False)
+        with fast_yaml():
+            found: list[Any] = app.multirun("caviar_test", task, [*own, *words], with_log_configuration=False)
     finally:
         GlobalHydra.instance().clear()
     return found

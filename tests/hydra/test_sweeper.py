@@ -107,19 +107,29 @@ def test_a_key_that_the_config_lacks_is_refused_before_any_job(tmp_path: Path) -
 # searches ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_tpe_learns_from_what_the_app_returns(tmp_path: Path, direction: str) -> None:
     sign = 1 if direction == "minimize" else -1
     task = Task(lambda config: sign * square(config))
-    words = ["x=interval(-5,5)", *LEARNS, "hydra.sweeper.trials=20", f"hydra.sweeper.direction={direction}"]
-    found = multirun(task, *words, folder=tmp_path)
+    asked = ["hydra.sweeper.search=tpe", "hydra.sweeper.trials=30", f"hydra.sweeper.direction={direction}"]
+    multirun(task, "x=interval(-5,5)", *asked, folder=tmp_path)
     drawn = [abs(call["x"] - 0.3) for call in task.calls]
-    assert len(drawn) == 20
-    assert [len(batch) for batch in found] == [1] * 20, "one after the other, as it learns"
-    assert sum(drawn[10:]) < 0.6 * sum(drawn[:10])
+    assert len(drawn) == 30
+    assert sum(drawn[20:]) < 0.6 * sum(drawn[:10])
+
+
+@pytest.mark.parametrize(("direction", "best_of"), [("minimize", min), ("maximize", max)])
+def test_a_search_that_learns_runs_one_job_after_the_other_and_leaves_the_best(
+    tmp_path: Path, direction: str, best_of: Any
+) -> None:
+    task = Task(square)
+    words = ["x=interval(-5,5)", *LEARNS, "hydra.sweeper.trials=5", f"hydra.sweeper.direction={direction}"]
+    found = multirun(task, *words, folder=tmp_path)
+    assert [len(batch) for batch in found] == [1] * 5
     best = OmegaConf.load(tmp_path / "optimization_results.yaml")
     assert best.name == "caviar"
-    assert best.best_params.x == pytest.approx(min(task.calls, key=square_of)["x"])
+    assert best.best_params.x == pytest.approx(best_of(task.calls, key=square_of)["x"])
 
 
 def square_of(call: dict[str, Any]) -> float:
@@ -154,6 +164,7 @@ def test_duplicates_are_run_when_they_are_asked_for(tmp_path: Path) -> None:
     assert len(task.calls) == 7
 
 
+@pytest.mark.slow
 def test_the_same_seed_proposes_the_same(tmp_path: Path) -> None:
     def drawn(folder: str, seed: int) -> list[str]:
         words = ["x=interval(0,1)", "hydra.sweeper.trials=6", f"hydra.sweeper.seed={seed}", *LEARNS]
@@ -260,6 +271,7 @@ def test_a_sweep_that_is_interrupted_goes_on(tmp_path: Path) -> None:
     assert sorted(job.return_value for job in flat(found)) == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_the_total_counts_earlier_calls_and_they_inform_the_search(tmp_path: Path) -> None:
     words = ["x=interval(-5,5)", "hydra.sweeper.search=tpe", "hydra.sweeper.startup=4"]
     one_go = words_of(multirun(Task(square), *words, "hydra.sweeper.trials=9", folder=tmp_path / "once"))
@@ -280,6 +292,7 @@ def test_further_values_are_added_to_a_grid(tmp_path: Path) -> None:
     assert [call["x"] for call in task.calls] == [3, 5]
 
 
+@pytest.mark.slow
 def test_a_changed_config_is_another_sweep(tmp_path: Path) -> None:
     multirun(Task(), "x=1,2", folder=tmp_path)
     task = Task()

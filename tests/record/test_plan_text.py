@@ -12,9 +12,9 @@ from hpo_cli.record.start import plan_text
 from tests.engine.plans import plan
 
 STRANGE = (
-    *("", " ", "a: b", "# no comment", "null", "~", "yes", "1e-3", "1_000", "0x1f", "2026-01-01", "a\nb\n", "\ttab", "'", '"'),
-    *("ü", "日本", "\U0001f43c", "x" * 200, "many words " * 30, "- a", "{a}", "[a", "%", "@", "`", "!x", "&a", "*a", "a\\b"),
-    *("trailing ", "\x85", "\u2028", "\x1b[31m", "a #b", "?", ": ", "|", ">"),
+    *("", " ", "a: b", "# no comment", "null", "~", "yes", "1e-3", "1_000", "0x1f", "2026-01-01", "a\nb\n", "'"),
+    *("\ttab", "ü", "日本", "\U0001f43c", "x" * 200, "many words " * 30, "- a", "{a}", "[a", "%", "@", "`", "!x", "&a"),
+    *('"', "*a", "a\\b", "trailing ", "\x85", "\u2028", "\x1b[31m", "a #b", "?", ": ", "|", ">"),
 )  # fmt: skip
 
 
@@ -24,7 +24,7 @@ def _slow(value: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize(
     "words",
-    [(), ("model=resnet", "data=cifar10", "augment=standard"), ("model=lstm", "schedule=cosine", "loss=focal", "optimizer=sgd")],
+    [(), ("model=resnet", "data=cifar10", "augment=standard"), ("model=lstm", "schedule=cosine", "loss=focal")],
     ids=" ".join,
 )  # fmt: skip
 def test_a_plan_has_the_bytes_that_it_always_had(words: tuple[str, ...]) -> None:

@@ -89,7 +89,7 @@ def began(sweep: Sweep) -> dict[str, Any]:
     return {
         "event": "began", "id": "3f9c12", "name": sweep.name, "cwd": "/home/ada/work", "epochs": sweep.epochs,
         "words": ["data=digits", f"epochs={sweep.epochs}", "optimizer=sgd,adam", "sweep=random"],
-        "command": "hpo-run -m data=digits", "base": {}, "size": None, "settings": settings,
+        "base": ["data=digits", f"epochs={sweep.epochs}"], "size": None, "settings": settings,
         "space": sweep.space.to_json(), "aims": [{"name": name, "mode": mode} for name, mode in sweep.aims],
         "inner": [{"seed": seed} for seed in range(sweep.seeds)] if sweep.seeds > 1 else [{}],
     }  # fmt: skip

@@ -70,7 +70,7 @@ def test_the_winner_is_trained_by_the_words_of_its_trial(tmp_path: Path) -> None
 
 
 def test_the_winner_is_raised_for_longer(tmp_path: Path) -> None:
-    assert commands.raise_as_panda(read(tmp_path)) == "hpo-run resume=best:3f9c12 epochs=18"
+    assert commands.raise_as_panda(read(tmp_path)) == "hpo-run resume=best:3f9c12 epochs=45"
 
 
 def test_the_sweep_is_repeated_by_its_own_words(tmp_path: Path) -> None:
@@ -96,3 +96,12 @@ def test_settings_of_different_keys_get_a_command_each(tmp_path: Path) -> None:
     found = [parsed(command) for command in commands.with_seeds(state, both)]
     assert [one["lr"] for one in found] == [trial.setting["lr"] for trial in both]
     assert all(one["sweep.seeds"] == 5 and "sweep.zip" not in one for one in found)
+
+
+def test_a_branch_is_trained_by_the_command_that_made_its_run(tmp_path: Path) -> None:
+    state = read(tmp_path)
+    (trial,) = best(state, 1)
+    made = ["hpo-run", "resume=a1b2c3@best", "lr=0.1"]
+    assert commands.train(state, trial, made=made) != "hpo-run resume=a1b2c3@best lr=0.1"
+    state.began["parent"] = {"run": "outputs/x/a1b2c3"}
+    assert commands.train(state, trial, made=made) == "hpo-run resume=a1b2c3@best lr=0.1"

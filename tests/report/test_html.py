@@ -126,7 +126,7 @@ def test_the_page_tells_what_to_type(tmp_path: Path) -> None:
     found = digest(state)
     text = "".join(read_page(state).text)
     assert found.train in text
-    assert "hpo-run resume=best:3f9c12 epochs=18" in text
+    assert "hpo-run resume=best:3f9c12 epochs=45" in text
     assert "hpo-run -m data=digits epochs=9 optimizer=sgd,adam sweep=random" in text
 
 

@@ -127,7 +127,10 @@ def test_trials_are_compared_at_an_epoch_that_most_have_reached(tmp_path: Path) 
     assert fair.epoch == 1
     having = [trial for trial in state.trials if trial.status != "failed"]
     assert fair.values == {trial.number: trial.reports[1][0] for trial in having}
-    assert fair_values(read(tmp_path / "whole", Sweep(trials=30)).trials).epoch == 9
+    assert "compared at epoch 1 of 9, which 78 of 78 trials reached" in importances(state).cautions
+    whole = read(tmp_path / "whole", Sweep(trials=30))
+    assert fair_values(whole.trials).epoch == 9
+    assert not any("compared at" in text for text in importances(whole).cautions)
 
 
 def test_the_catalogue_expects_lr_first_then_batch_size_then_the_rest() -> None:

@@ -139,3 +139,8 @@ def test_an_axis_that_leaves_out_the_worst_keeps_the_best(values: list[float], m
 def test_one_diverged_trial_does_not_press_the_others_together() -> None:
     of, beyond = robust_axis([0.1 + k / 100 for k in range(20)] + [1e9], mode="min")
     assert (of.high < 1, beyond) == (True, 1)
+
+
+def test_numbers_that_were_listed_lie_in_their_order_and_names_as_listed() -> None:
+    assert axis_of(Dimension("lr", ("lr",), choices=(0.01, 0.001, 0.1))).names == ("0.001", "0.01", "0.1")
+    assert axis_of(Dimension("model", ("model",), choices=("mlp", "cnn"))).names == ("mlp", "cnn")

@@ -54,7 +54,6 @@ def test_without_a_fault_it_finishes(tmp_path: Path) -> None:
 def test_what_raises_is_the_reason_in_the_ledger(what: str, said: str) -> None:
     assert trained(f"loss.what={what}").code == 1
     assert (last_event()["event"], said in last_event()["reason"]) == ("failed", True), last_event()
-    assert last_event()["step"] in (4, 5)
 
 
 def test_only_large_batches_do_not_fit() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo_cli.compose import compose
@@ -54,9 +54,12 @@ def test_words_are_told_apart() -> None:
     ("word", "values"),
     [
         ("lr=0.1,0.2", [0.1, 0.2]), ("lr=choice(0.1,0.2)", [0.1, 0.2]), ("epochs=range(1,4)", [1, 2, 3]),
-        ("epochs=range(1,8,3)", [1, 4, 7]), ("epochs=range(6,1,-2)", [6, 4, 2]), ("lr=range(0.1,0.5,0.1)", [0.1, 0.2, 0.3, 0.4]),
-        ("epochs=sort(3,1,2)", [1, 2, 3]), ("epochs=sort(range(3,6),reverse=true)", [5, 4, 3]), ("model.norm='batch',none", ["batch", "none"]),
-        ("optimizer.betas=[0.9,0.99],[0.8,0.9]", [[0.9, 0.99], [0.8, 0.9]]), ("checkpoint.every_steps=null,5", [None, 5]),
+        ("epochs=range(1,8,3)", [1, 4, 7]), ("epochs=range(6,1,-2)", [6, 4, 2]),
+        ("lr=range(0.1,0.5,0.1)", [0.1, 0.2, 0.3, 0.4]),
+        ("epochs=sort(3,1,2)", [1, 2, 3]), ("epochs=sort(range(3,6),reverse=true)", [5, 4, 3]),
+        ("model.norm='batch',none", ["batch", "none"]),
+        ("optimizer.betas=[0.9,0.99],[0.8,0.9]", [[0.9, 0.99], [0.8, 0.9]]),
+        ("checkpoint.every_steps=null,5", [None, 5]),
         ("optimizer=glob(ada*,exclude=[adad*,adamw])", ["adafactor", "adagrad", "adam", "adamax"]),
         ("data.standardize=true,false", [True, False]), ("lr=float(range(1,3))", [1.0, 2.0]), ("epochs=choice(7)", [7]),
     ],
@@ -67,6 +70,7 @@ def test_lists_have_the_values_of_hydra_in_its_order(word: str, values: list[obj
     assert [type(value) for value in found.values()] == [type(value) for value in values]
 
 
+@settings(deadline=None)
 @given(st.integers(-20, 20), st.integers(-20, 20), st.integers(-5, 5).filter(bool))
 def test_ranges_of_whole_numbers_are_those_of_hydra(start: int, stop: int, step: int) -> None:
     word = f"+x=range({start},{stop},{step})"
@@ -121,13 +125,17 @@ def test_an_end_that_the_rule_just_forbids_is_the_next_number_inside() -> None:
         ("optimizer.lrr=1,2", "did you mean optimizer.lr?"), ("checkpoint.keep=1,2", "checkpoint.keep: not an option"),
         ("optimizer=adm,sgd", "optimizer=adm: must be one of"), ("optimizer=glob(x*)", "optimizer: no option fits"),
         ("lr=interval(-1,1)", "lr=-1.0: must be above 0"), ("lr=tag(lgo,interval(1,2))", "lr=lgo: is no tag"),
-        ("lr=tag(high,interval(1,2))", "has a confidence and no prior"), ("lr=tag(prior:9,interval(1,2))", "prior 9 is not in 1 .. 2"),
+        ("lr=tag(high,interval(1,2))", "has a confidence and no prior"),
+        ("lr=tag(prior:9,interval(1,2))", "prior 9 is not in 1 .. 2"),
         ("epochs=tag(log,choice(1,2))", "log and int are tags of ranges"), ("lr=interval(2,1)", "above its high end"),
-        ("lr=tag(if:optimiser:sgd,interval(1,2))", "did you mean optimizer?"), ("sweep=tpe,random", "a sweep is not swept itself"),
-        ("lr=tag(if:optimizer:sdg,interval(1,2))", "did you mean sgd?"), ("seed=interval(0,1)", "averaged over and never searched"),
+        ("lr=tag(if:optimiser:sgd,interval(1,2))", "did you mean optimizer?"),
+        ("sweep=tpe,random", "a sweep is not swept itself"),
+        ("lr=tag(if:optimizer:sdg,interval(1,2))", "did you mean sgd?"),
+        ("seed=interval(0,1)", "averaged over and never searched"),
         ("objective=val/accuracy,val/loss", "write several aims as objective=[val/accuracy,params]"),
         ("objective=[val/acuracy]", ""), ("objective=[params,val/loss]", "the first aim is what each run is judged by"),
-        ("objective=[acuracy]", "did you mean val/accuracy?"), ("model.norm=batch,btach", "model.norm=btach: must be one of"),
+        ("objective=[acuracy]", "did you mean val/accuracy?"),
+        ("model.norm=batch,btach", "model.norm=btach: must be one of"),
         ("lr=(", "is no override"),
     ],
 )  # fmt: skip
@@ -172,7 +180,8 @@ def test_peers_7_lists_are_zipped_and_seeds_are_never_searched() -> None:
     ("words", "line"),
     [
         (("lr=0.1,0.2", "batch_size=1,2,3"), "lists that go together have one length (lr has 2, batch_size has 3)"),
-        (("lr=0.1,0.2",), "batch_size: is not varied by these words"), (("lr=interval(1,2)", "batch_size=1,2"), "lr: is a range"),
+        (("lr=0.1,0.2",), "batch_size: is not varied by these words"),
+        (("lr=interval(1,2)", "batch_size=1,2"), "lr: is a range"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_zipped_is_refused(words: tuple[str, ...], line: str) -> None:

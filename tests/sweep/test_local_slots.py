@@ -23,7 +23,7 @@ def with_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cuda: str) -> No
         f"__version__ = '2'\ncuda: Optional[str] = {cuda}\nhip: Optional[str] = None\n"
     )
     found = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr(local_slots.importlib.util, "find_spec", lambda name: found)
+    monkeypatch.setattr(local_slots.importlib.util, "find_spec", lambda _: found)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_the_driver_says_how_many_there_are(monkeypatch: pytest.MonkeyPatch, tmp
     with_torch(monkeypatch, tmp_path, "'12.8'")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(local_slots, "_DRIVER", tmp_path / "gpus")
-    monkeypatch.setattr(local_slots.shutil, "which", lambda name: None)
+    monkeypatch.setattr(local_slots.shutil, "which", lambda _: None)
     assert visible_gpus() == ()
     for name in ("0000:01:00.0", "0000:02:00.0"):
         (tmp_path / "gpus" / name).mkdir(parents=True)

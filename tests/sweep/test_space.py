@@ -10,7 +10,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo_cli.errors import ConfigError
@@ -49,6 +49,7 @@ def spaces(draw: st.DrawFn) -> Space:
     return Space((first, *others))
 
 
+@settings(deadline=None)
 @given(ranges(), st.floats(0, 1, exclude_max=True))
 def test_a_value_lies_inside_and_where_it_came_from(one: Dimension, u: float) -> None:
     value = one.at(u)
@@ -58,6 +59,7 @@ def test_a_value_lies_inside_and_where_it_came_from(one: Dimension, u: float) ->
     assert one.size is None or sum(1 for _ in one.values()) == one.size
 
 
+@settings(deadline=None)
 @given(spaces(), st.integers())
 def test_every_draw_is_inside_and_respects_conditions(space: Space, seed: int) -> None:
     setting = space.draw(random.Random(seed))
@@ -77,6 +79,7 @@ def test_a_setting_outside_is_told_from_one_inside() -> None:
         assert not space.contains(wrong)
 
 
+@settings(deadline=None)
 @given(spaces())
 def test_a_space_is_read_back_as_it_was_written(space: Space) -> None:
     again = Space.from_json(json.loads(json.dumps(space.to_json())))
@@ -84,6 +87,7 @@ def test_a_space_is_read_back_as_it_was_written(space: Space) -> None:
     assert again.differences(space) == []
 
 
+@settings(deadline=None)
 @given(spaces())
 def test_a_grid_has_as_many_settings_as_its_size_says_each_once(space: Space) -> None:
     if space.size is None:
@@ -153,8 +157,10 @@ def test_lists_that_go_together_set_several_keys() -> None:
         ({"low": 2, "high": 1}, "above its high end"), ({"low": 0, "high": 1, "scale": "log"}, "begins above 0"),
         ({"low": 0, "high": 1, "step": 0}, "step is above 0"), ({"low": 0, "high": math.inf}, "two finite ends"),
         ({"low": 0.5, "high": 1, "kind": "int"}, "whole numbers"), ({"low": 0, "high": 1, "prior": 2}, "prior 2"),
-        ({"low": 0, "high": 1, "choices": (1,)}, "a list of values and a range"), ({"low": 0, "high": 1, "keys": ()}, "no key"),
-        ({"keys": ("a", "b"), "choices": (1, 2)}, "2 values at a time"), ({"choices": (1, 2), "confidence": "x"}, "confidence"),
+        ({"low": 0, "high": 1, "choices": (1,)}, "a list of values and a range"),
+        ({"low": 0, "high": 1, "keys": ()}, "no key"),
+        ({"keys": ("a", "b"), "choices": (1, 2)}, "2 values at a time"),
+        ({"choices": (1, 2), "confidence": "x"}, "confidence"),
     ],
 )  # fmt: skip
 def test_what_is_no_dimension_is_refused(parts: dict[str, Any], message: str) -> None:

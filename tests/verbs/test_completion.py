@@ -157,3 +157,10 @@ def read_until(terminal: int, text: str) -> None:
         if not select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
             pytest.fail(f"no {text!r} in {found!r}")
         found += os.read(terminal, 4096).decode()
+
+
+def test_ways_to_sweep_are_offered_behind_m() -> None:
+    assert {"sweep=", "sweep."} <= answers("hpo-run -m ")
+    assert "sweep=" not in answers("hpo-run lr=1 ")
+    assert "sweep=asha" in answers("hpo-run -m sweep=")
+    assert answers("hpo-run -m sweep.trial") == {"sweep.trials="}

@@ -158,6 +158,14 @@ def test_a_place_that_is_none_is_refused(parent: Path, ref: str) -> None:
         of_run(ref, NO_WORDS, outputs="outputs")
 
 
+def test_the_parents_words_make_room_for_what_is_varied(parent: Path) -> None:
+    folder = begun("outputs/all/twin", "optimizer.lr=0.01")
+    train(folder)
+    assert "optimizer.lr=0.01" in of_run("twin", NO_WORDS, outputs="outputs")[1].overrides
+    words = of_run("twin", NO_WORDS, outputs="outputs", varied=["lr"])[1].overrides
+    assert not any("lr=" in word for word in words)
+
+
 def test_unknown_keys_are_refused_when_the_words_are_composed(parent: Path) -> None:
     with pytest.raises(ConfigError, match=r"optimizer\.lrr"):
         job("parent@best", "optimizer.lrr=1")

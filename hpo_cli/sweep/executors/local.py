@@ -9,11 +9,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from hpo_cli.sweep.executors.contract import Adoption, Ended, Job, Row
 from hpo_cli.sweep.executors.folder_rows import FolderRows
+from hpo_cli.sweep.executors.local_endings import Active, death, judged, lost
 from hpo_cli.sweep.executors.local_slots import cores as all_cores
 from hpo_cli.sweep.executors.local_slots import default_slots, gpu_of, gpus_for
 from hpo_cli.sweep.executors.server_link import Server
@@ -30,17 +30,6 @@ _NOT_SENT = ("timeout_s",)
 
 
 @dataclass
-class _Active:
-    """A job that is under way. number: of its task.   ask: how it was asked to end, and by whom."""
-
-    job: Job
-    number: int
-    asked: Literal["", "save", "kill", "timeout"] = ""
-    deadline: float | None = None
-    has_begun: bool = False
-
-
-@dataclass
 class _Worker:
     """A process, or the wish for one. gone: its connection is closed; goes: it takes no further job."""
 
@@ -49,7 +38,7 @@ class _Worker:
     link: Connection
     server: Server
     pid: int = 0
-    active: _Active | None = None
+    active: Active | None = None
     goes: bool = False
     gone: bool = False
 
@@ -100,7 +89,7 @@ class LocalExecutor:
     def start(self, job: Job) -> None:
         """See contract.Executor."""
         worker = self._worker()
-        worker.active = _Active(job, next(self._names))
+        worker.active = Active(job, next(self._names))
         self._rows.forget(job.folder)
         try:
             worker.link.send(("task", worker.active.number, self._sent(job, worker.slot)))
@@ -157,7 +146,7 @@ class LocalExecutor:
         for server in servers:
             server.join()
 
-    def __enter__(self) -> LocalExecutor:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -267,7 +256,7 @@ class LocalExecutor:
             case ("ended", number, done, known) if active and active.number == number:
                 worker.goes = known["goes"]
                 worker.server.learn(known["modules"])
-                self._finish(worker, _judged(active, done))
+                self._finish(worker, judged(active, done))
                 if worker.goes or worker.server.link.closed:  # without its server, nobody could say how it ended
                     self._drop(worker)
                 elif worker.slot >= self._slots:
@@ -296,7 +285,7 @@ class LocalExecutor:
         except (EOFError, OSError):
             pass
         if worker.name in self._workers:
-            self._lose(worker, why or _death(status))
+            self._lose(worker, why or death(status))
 
     def _mourn(self, server: Server) -> None:
         """A server has ended: its workers save and end, and say so or not."""
@@ -323,7 +312,7 @@ class LocalExecutor:
     def _lose(self, worker: _Worker, why: str) -> None:
         active = worker.active
         if active is not None:
-            self._finish(worker, _lost(active, why))
+            self._finish(worker, lost(active, why))
         self._drop(worker)
 
     def _finish(self, worker: _Worker, ended: Ended) -> None:
@@ -333,45 +322,6 @@ class LocalExecutor:
 
 def _adoption(adopt: Adoption) -> dict[str, Any]:
     return {**vars(adopt), "changes": dict(adopt.changes)}
-
-
-def _judged(active: _Active, done: Mapping[str, Any]) -> Ended:
-    """What a worker said. A stop that nobody here has asked for is the machine's doing."""
-    if done["status"] == "interrupted" and not active.asked:
-        return Ended(active.job, "failed", f"was told to end by {done['reason']}, not by the sweep", "machine")
-    return Ended(active.job, done["status"], done["reason"], done["cause"])
-
-
-def _lost(active: _Active, why: str) -> Ended:
-    """A job whose process is no more."""
-    if active.asked == "timeout":
-        limit = active.job.timeout_s or 0.0
-        return Ended(active.job, "failed", f"no end after {limit:g} s (sweep.timeout_minutes)", "machine")
-    if active.asked:
-        return Ended(active.job, "interrupted", "ended at once", "asked")
-    return Ended(active.job, "failed", why, "machine")
-
-
-def _death(status: int | None) -> str:
-    if status is None:
-        return "its process ended"
-    code = os.waitstatus_to_exitcode(status)
-    if code == -signal.SIGKILL:
-        return f"killed by signal 9 (the machine's memory may be short: {_memory_left()})"
-    if code < 0:
-        return f"killed by signal {-code} ({signal.Signals(-code).name})"
-    return f"its process ended by itself, with exit code {code}"
-
-
-def _memory_left() -> str:
-    """What the machine has, in words."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return "lower sweep.workers or batch_size"
-    found = {line.split(":")[0]: int(line.split()[1]) for line in lines if line.endswith(" kB")}
-    free, total = (found.get(name, 0) / (1 << 20) for name in ("MemAvailable", "MemTotal"))
-    return f"{free:.1f} of {total:.1f} GiB are free now; lower sweep.workers or batch_size"
 
 
 def _has_hung_up(link: Connection) -> bool:

@@ -51,7 +51,7 @@ def default_slots(plan: Mapping[str, Any], *, gpus: Sequence[str] | None = None,
 
 
 def gpu_of(slot: int, *, gpus: Sequence[str], devices: int = 1) -> str | None:
-    """What CUDA_VISIBLE_DEVICES is to be for a run in a slot; None leaves it alone. Slots beyond the GPUs share them."""
+    """What CUDA_VISIBLE_DEVICES is to be for a run in a slot; None leaves it alone. More slots share them."""
     if not gpus:
         return None
     first = slot * devices % len(gpus)

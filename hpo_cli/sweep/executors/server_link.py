@@ -28,7 +28,7 @@ class Server:
         ours, theirs = socket.socketpair()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the server lives
         code = _CODE.format(path=sys.path, descriptor=theirs.fileno(), modules=likely_modules(plan), check=CHECK)
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # noqa: S603 - ourselves
             [sys.executable, "-c", code],
             stdin=subprocess.DEVNULL,
             stdout=self._errors,
@@ -73,12 +73,15 @@ class Server:
         self._errors.close()
 
     def last_words(self) -> str:
-        """The last line that it printed; empty once it was joined."""
+        """How it ended, and the last line that it printed."""
+        code = self.process.poll()
+        if code is not None and code < 0:
+            return f"killed by signal {-code}"
         if self._errors.closed:
-            return ""
+            return f"exit code {code}"
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else f"exit code {code}, without a word"
 
     def _say(self, *message: object) -> None:
         with suppress(OSError):  # it has ended, as the next look at its connection tells

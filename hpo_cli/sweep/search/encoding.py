@@ -28,7 +28,7 @@ def is_ordered(one: Dimension) -> bool:
 
 
 class Encoding:
-    """Vectors for the points of a space.
+    """Vectors for the points of a space, and points near others.
 
     An ordered dimension has one column, its share in its scale, 0 .. 1. Any other list has one column a choice. What is
     not active lies in the middle, or has no choice; the choice that lets it in is a column of its own already.
@@ -36,6 +36,7 @@ class Encoding:
 
     def __init__(self, space: Space) -> None:
         self.space = space
+        self._shares: dict[tuple[str, str], float] = {}
         self._ordered = {one.name: is_ordered(one) for one in space.dimensions}
         owners = [
             index
@@ -50,9 +51,9 @@ class Encoding:
         row: list[float] = []
         for one in self.space.dimensions:
             if self._ordered[one.name]:
-                row.append(one.where(point[one.name]) if one.name in point else _MIDDLE)
+                row.append(self._share(one, point[one.name]) if one.name in point else _MIDDLE)
             else:
-                hot = int(one.where(point[one.name]) * len(one.choices or ())) if one.name in point else -1
+                hot = int(self._share(one, point[one.name]) * len(one.choices or ())) if one.name in point else -1
                 row += [_ONE_HOT if place == hot else 0.0 for place in range(len(one.choices or ()))]
         return row
 
@@ -61,20 +62,24 @@ class Encoding:
         rows = [self.vector(point) for point in points]
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.owners))
 
+    def neighbour(self, point: Point, rng: random.Random, *, spread: float) -> dict[str, Any]:
+        """A point near another one: some dimensions moved, each about `spread` of its range; lists drawn anew."""
+        moved: dict[str, Any] = {}
+        share = max(2.0 / max(len(point), 1), 0.3)
+        for one in self.space.dimensions:
+            if one.name not in point:
+                moved[one.name] = one.draw(rng)
+            elif rng.random() >= share:
+                moved[one.name] = point[one.name]
+            elif self._ordered[one.name]:
+                moved[one.name] = one.at(self._share(one, point[one.name]) + rng.gauss(0.0, spread))
+            else:
+                moved[one.name] = one.at(rng.random())
+        return {one.name: moved[one.name] for one in self.space.active(moved)}
 
-def neighbour(space: Space, point: Point, rng: random.Random, *, spread: float) -> dict[str, Any]:
-    """A point near another one: some of its dimensions moved, each about `spread` of its range; lists drawn anew."""
-    moved: dict[str, Any] = {}
-    share = max(2.0 / max(len(point), 1), 0.3)
-    for one in space.dimensions:
-        if one not in space.active(moved):
-            continue
-        if one.name not in point:
-            moved[one.name] = one.draw(rng)
-        elif rng.random() >= share:
-            moved[one.name] = point[one.name]
-        elif is_ordered(one):
-            moved[one.name] = one.at(min(max(one.where(point[one.name]) + rng.gauss(0.0, spread), 0.0), 1.0))
-        else:
-            moved[one.name] = one.at(rng.random())
-    return moved
+    def _share(self, one: Dimension, value: Any) -> float:
+        """As `one.where(value)`, which takes its time: thousands of candidates share their values."""
+        key = (one.name, repr(value))
+        if key not in self._shares:
+            self._shares[key] = one.where(value)
+        return self._shares[key]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _MOST = 150
 """The model sees so many trials at most; its cost grows with their third power."""
-_NUM_RANDOM, _NUM_STARTS, _NUM_NEAR = 500, 4, 60
+_NUM_RANDOM, _NUM_STARTS, _NUM_NEAR = 300, 4, 40
 _SPREADS = (0.1, 0.03, 0.01)
 
 
@@ -54,16 +54,14 @@ class Gp(Proposer):
         tried: set[tuple[float, ...]],
     ) -> dict[str, Any]:
         """The best of random points and of points near the best trials, made better step by step."""
-        from hpo_cli.sweep.search.encoding import neighbour
-
         # What is to be bettered is the model's own idea of the best trial: with noise the lowest value is luck.
         best = float(model.predict(encoding.matrix([one.point for one in seen]))[0].min())
         leaders = sorted(seen, key=first_loss)[:_NUM_STARTS]
         points = [self.space.point(self.space.draw(rng)) for _ in range(_NUM_RANDOM)]
-        points += [neighbour(self.space, one.point, rng, spread=0.1) for one in leaders for _ in range(_NUM_NEAR)]
+        points += [encoding.neighbour(one.point, rng, spread=0.1) for one in leaders for _ in range(_NUM_NEAR)]
         for spread in _SPREADS:
             ranked = _ranked(model, encoding, points, best)[:_NUM_STARTS]
-            near = [neighbour(self.space, one, rng, spread=spread) for one in ranked for _ in range(_NUM_NEAR)]
+            near = [encoding.neighbour(one, rng, spread=spread) for one in ranked for _ in range(_NUM_NEAR)]
             points = [*ranked, *near]
         ranked = _ranked(model, encoding, points, best)
         return next((one for one in ranked if tuple(encoding.vector(one)) not in tried), ranked[0])

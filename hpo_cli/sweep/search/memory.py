@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from hpo_cli.sweep.space import Setting
+from hpo_cli.errors import ConfigError
+from hpo_cli.sweep.space import Dimension, Setting, Space
 from hpo_cli.sweep.state import Trial
 
 BATCH = "batch_size"
@@ -25,6 +28,24 @@ def over(limit: float | None, setting: Setting) -> str | None:
     if limit is None or size is None or size < limit:
         return None
     return f"{BATCH}={size:g}: a trial with {BATCH}={limit:g} ran out of memory"
+
+
+def within_memory(space: Space, limit: float) -> Space | None:
+    """The space without batch sizes from `limit` on; None where that leaves nothing of it."""
+    boxes: dict[str, Sequence[Any]] = {}
+    for one in space.dimensions:
+        if BATCH not in one.keys:
+            continue
+        if one.choices is None:
+            boxes[one.name] = (one.ends[0], math.nextafter(limit, -math.inf))
+        else:
+            boxes[one.name] = [
+                v for v in one.choices if over(limit, dict(zip(one.keys, _parts(one, v), strict=True))) is None
+            ]
+    try:
+        return space.narrowed(boxes)
+    except ConfigError:
+        return None
 
 
 def lowest_that_failed(trials: Sequence[Trial]) -> float | None:
@@ -48,3 +69,7 @@ def _sizes(trials: Iterable[Trial]) -> list[float]:
 def _size(setting: Setting) -> float | None:
     value = setting.get(BATCH)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _parts(one: Dimension, value: Any) -> Sequence[Any]:
+    return value if len(one.keys) > 1 else (value,)

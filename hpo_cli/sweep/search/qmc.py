@@ -9,7 +9,8 @@ from hpo_cli.sweep.search.proposer import Ask, Proposer
 from hpo_cli.sweep.search.seeds import seed_of
 from hpo_cli.sweep.space import Setting
 
-_FAR = 1 << 20
+_FAR = 1_000_003
+"""A prime, so that all digits change."""
 
 
 class QuasiRandom(Proposer):
@@ -21,8 +22,8 @@ class QuasiRandom(Proposer):
 
     def draw(self, ask: Ask) -> Setting:
         """The point of the trial's number. Priors are not heeded."""
-        seed, number, attempt, turn = ask.parts
-        index = number - 1 + _FAR * (attempt * 32 + turn)
+        seed, number, attempt = ask.parts
+        index = number - 1 + _FAR * attempt
         scramble = seed_of(seed)
         point: dict[str, Any] = {
             one.name: one.at(halton(index, dim, seed=scramble)) for dim, one in enumerate(self.space.dimensions)

@@ -13,8 +13,8 @@ class Sensitivity(ListSearch):
     """The base point first, then every dimension that is active there at its other values.
 
     A list of choices gives all of them; a range `points` values, even in its scale and with both ends. A dimension
-    whose value the base config does not have begins at its prior, or in its middle. What another choice lets in, such as
-    the other optimizer's own learning rate, is left at that option's default.
+    whose value the base config does not have begins at its prior, or in its middle. What another choice lets in, as the
+    other optimizer's own learning rate, is left at that option's default.
     """
 
     def listed(self, space: Space) -> list[Setting]:

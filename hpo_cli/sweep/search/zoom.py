@@ -12,18 +12,18 @@ from hpo_cli.sweep.search.proposer import Ask, Proposer
 from hpo_cli.sweep.space import Setting
 
 _QUARTER = 0.25
-_FEWEST, _MOST = 3, 4
-"""Of the best quarter, so many make the box."""
-_MARGIN = 0.15
+_FEWEST = 3
+"""The best so many make the box; fewer trials make none."""
+_MARGIN = 0.2
 """How far the box reaches beyond them: this share of its own width, or of an even gap where they lie close."""
 
 
 class Zoom(Proposer):
     """The first share of the trials, `sweep.zoom`, is drawn from the whole space.
 
-    Each later one comes from the box of the best quarter of all that is known by then, at most four of them: per
-    dimension from their lowest to their highest value in its scale, a little wider; of a list their values.
-    So the box follows better ones as they are found. Several aims: best by the mean of the ranks.
+    Each later one comes from the box of the three best that are known by then: per dimension from their lowest to their
+    highest value in its scale, a little wider; of a list a value of the best quarter, the likelier the more often it
+    stands there. So the box follows better ones as they are found. Several aims: best by the mean of the ranks.
     """
 
     def draw(self, ask: Ask) -> Setting:
@@ -46,19 +46,19 @@ class Zoom(Proposer):
 
 
 def _best(known: Sequence[Seen]) -> list[Seen]:
+    """The best quarter, the best first."""
     num_aims = len(known[0].losses or ())
     ranks = dict.fromkeys((one.number for one in known), 0)
     for place in range(num_aims):
         for rank, one in enumerate(sorted(known, key=lambda seen: (seen.losses or ())[place])):
             ranks[one.number] += rank
-    keep = min(max(_FEWEST, round(_QUARTER * len(known))), _MOST)
-    return sorted(known, key=lambda one: (ranks[one.number], one.number))[:keep]
+    return sorted(known, key=lambda one: (ranks[one.number], one.number))[: max(_FEWEST, round(_QUARTER * len(known)))]
 
 
 def _within(one: Dimension, values: Sequence[Any], rng: random.Random, *, attempt: int) -> Any:
     if one.choices is not None:
         return rng.choice(values)
-    shares = sorted(one.where(value) for value in values)
+    shares = sorted(one.where(value) for value in values[:_FEWEST])
     margin = max(_MARGIN * (shares[-1] - shares[0]), _MARGIN / (len(shares) + 1)) * (1 + attempt)
     low, high = max(shares[0] - margin, 0.0), min(shares[-1] + margin, 1.0)
     return one.at(rng.uniform(low, high))

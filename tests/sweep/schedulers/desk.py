@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -97,21 +98,28 @@ def wrong_promotions(
     """What breaks the rule of successive halving in a log, read without any scheduler's own books.
 
     A promotion must be of a trial that waits at its rung, was never promoted from there, and is among the best
-    floor(n / eta) of the n that had reached the rung by then.
+    floor(n / eta) of the n that had reached the rung by then; those that failed on their way there are the worst of n.
     """
     sign = -1.0 if mode == "max" else 1.0
     reached: dict[int, dict[int, float]] = {rung: {} for rung in rungs}
+    heading: dict[int, int] = {}
     gone: set[tuple[int, int]] = set()
     wrong = []
     for event in events:
-        if event["event"] == "ended" and event["status"] in ("paused", "finished"):
+        kind, trial = event["event"], event.get("trial", 0)
+        if kind == "proposed":
+            heading[trial] = event["until"] or rungs[-1]
+        if kind == "ended" and event["status"] in ("paused", "finished"):
             if event["epoch"] not in reached:
-                wrong.append(f"trial {event['trial']} ended at epoch {event['epoch']}")
+                wrong.append(f"trial {trial} ended at epoch {event['epoch']}")
             else:
-                reached[event["epoch"]][event["trial"]] = sign * event["values"][0]
-        if event["event"] != "ordered":
+                value = event["values"][0]
+                reached[event["epoch"]][trial] = math.inf if value is None else sign * value
+        if kind == "ended" and event["status"] in ("failed", "stopped"):
+            reached[heading[trial]][trial] = math.inf
+        if kind != "ordered":
             continue
-        trial = event["trial"]
+        heading[trial] = event["until"] or rungs[-1]
         at = max((rung for rung in rungs if trial in reached[rung]), default=0)
         known = reached.get(at, {})
         rank = sum(value < known[trial] for value in known.values()) if trial in known else len(known)

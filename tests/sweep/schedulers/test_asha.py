@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -178,11 +179,11 @@ def swept(of: Any, *, workers: int = 8, trials: int = 300, seed: int = 0) -> Sim
     return simulate(
         of,
         Listed(drawn),
-        lambda setting, seed: [setting["end"] + setting["begin"] / (1 + epoch) for epoch in range(27)],
+        lambda setting, _seed: [setting["end"] + setting["begin"] / (1 + epoch) for epoch in range(27)],
         settings=settings(trials=trials),
         epochs=27,
         workers=workers,
-        seconds_per_epoch=lambda setting, trial: setting["slow"],
+        seconds_per_epoch=lambda setting, _trial: setting["slow"],
     )
 
 
@@ -195,9 +196,41 @@ def test_no_trial_is_promoted_twice_or_from_below_the_best_share_of_its_rung(wor
     reached = [sum(trial.epoch >= rung for trial in found.trials) for rung in (1, 3, 9, 27)]
     assert reached[0] == 300
     # at the end the best third of each rung has left it, beside those that were of it before better ones came
-    assert all(below // 3 <= above <= 2 * (below // 3) for below, above in zip(reached, reached[1:], strict=False))
+    assert all(below // 3 <= above <= 2 * (below // 3) for below, above in pairwise(reached))
 
 
 def test_the_rule_finds_out_a_scheduler_that_promotes_at_random() -> None:
     found = swept(AtRandom())
     assert len(wrong_promotions(found.events, (1, 3, 9, 27), 3)) > 10
+
+
+def test_the_highest_rung_comes_first() -> None:
+    desk = Desk(scheduler("asha", epochs=8, eta=2), epochs=8)
+    for _ in range(6):
+        desk.fill()
+    for number, loss in enumerate((0.1, 0.2, 0.3, 0.4), start=1):
+        desk.end(number, loss)
+    for number in (1, 2):
+        desk.fill()
+        desk.end(number, 0.1 * number)
+    for number in (5, 6):
+        desk.end(number, 0.01)
+    order = desk.next()
+    assert isinstance(order, GoOn)
+    assert (order.trial, order.until) == (1, 4)  # 5 would be the next one of the lowest rung
+
+
+def test_where_nobody_has_a_value_nobody_is_promoted() -> None:
+    desk = Desk(scheduler("asha", epochs=9), epochs=9)
+    for number in range(1, 7):
+        desk.fill()
+        desk.end(number, None)
+    assert isinstance(desk.next(), New)
+
+
+def test_hearing_each_trial_once_as_it_stands_is_enough() -> None:
+    found = swept(scheduler("asha", epochs=27))
+    again = scheduler("asha", epochs=27)
+    for trial in found.trials:
+        again.heard(trial)
+    assert again.next(found.trials, may_begin=False) is None

@@ -72,11 +72,11 @@ def swept(*, trials: int, workers: int, epochs: int = 27, **changes: Any) -> Any
     return simulate(
         scheduler("hyperband", epochs=epochs, **changes),
         Listed(drawn),
-        lambda setting, seed: [setting["end"] + 1 / (1 + epoch) for epoch in range(epochs)],
+        lambda setting, _seed: [setting["end"] + 1 / (1 + epoch) for epoch in range(epochs)],
         settings=settings(trials=trials),
         epochs=epochs,
         workers=workers,
-        seconds_per_epoch=lambda setting, trial: setting["slow"],
+        seconds_per_epoch=lambda setting, _trial: setting["slow"],
     )
 
 
@@ -181,3 +181,41 @@ def test_trials_of_another_scheduler_are_left_alone() -> None:
     desk.end(1, 0.0)
     assert isinstance(desk.scheduler, Hyperband)
     assert desk.next() == New(until=1, notes={"bracket": 0})
+
+
+def test_one_that_ended_early_keeps_its_place_and_is_not_waited_for() -> None:
+    desk = Desk(scheduler("hyperband", epochs=9), epochs=9)
+    for number in range(1, 10):
+        desk.fill()
+        desk.end(number, number / 10 if number < 6 else None, status="finished" if number == 1 else "paused")
+    assert [order.trial for _ in range(2) if isinstance(order := desk.fill(), GoOn)] == [2, 3]
+    desk.end(2, 0.5)
+    desk.end(3, 0.4)
+    order = desk.next()
+    assert isinstance(order, GoOn)
+    assert (order.trial, order.until) == (3, None)
+
+
+def test_without_a_value_nobody_goes_on_and_the_bracket_does_not_wait() -> None:
+    desk = Desk(scheduler("hyperband", epochs=9), epochs=9)
+    for number in range(1, 10):
+        desk.fill()
+        desk.end(number, 0.1 if number == 7 else None)
+    order = desk.fill()
+    assert isinstance(order, GoOn)
+    assert order.trial == 7
+    assert isinstance(desk.next(), New)
+    desk.end(7, 0.1)
+    assert isinstance(desk.next(), GoOn)
+
+
+def test_a_bracket_that_went_on_without_being_full_takes_no_trial_after_a_resumption() -> None:
+    desk = Desk(scheduler("hyperband", epochs=9), epochs=9)
+    for number in range(1, 6):
+        desk.fill()
+        desk.end(number, number / 10)
+    desk.may_begin = False
+    assert isinstance(desk.fill(), GoOn)
+    again = Desk(scheduler("hyperband", epochs=9), epochs=9)
+    again.tell(*desk.events[1:])
+    assert again.next() == New(until=3, notes={"bracket": 1})

@@ -34,7 +34,7 @@ def events(name: str, *, seed: int, seeds: int = 1) -> list[dict[str, Any]]:
     found = simulate(
         scheduler(name, epochs=16, **SWEEPS[name]), Listed(drawn), curve, epochs=16, workers=5,
         settings=settings(trials=40, seeds=seeds, reduce="last"),
-        seconds_per_epoch=lambda setting, trial: setting["slow"],
+        seconds_per_epoch=lambda setting, _trial: setting["slow"],
     )  # fmt: skip
     return [dict(event) for event in found.events]
 
@@ -56,14 +56,14 @@ class Forgetful(NoScheduler):
     def __init__(self) -> None:
         self.asked = 0
 
-    def next(self, trials: Any, *, may_begin: bool) -> Order | None:
+    def next(self, trials: Any, *, may_begin: bool) -> Order | None:  # noqa: ARG002
         self.asked += 1
         return New(notes={"number": self.asked}) if may_begin else None
 
 
 def test_a_scheduler_that_counts_its_own_answers_is_found_out() -> None:
     found = simulate(
-        Forgetful(), Listed([{"x": float(i)} for i in range(5)]), lambda setting, seed: [1.0] * 4,
+        Forgetful(), Listed([{"x": float(i)} for i in range(5)]), lambda _setting, _seed: [1.0] * 4,
         settings=settings(trials=5), epochs=4,
     )  # fmt: skip
     assert len(replayed(Forgetful, found.events)) == 4

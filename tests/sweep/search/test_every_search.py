@@ -140,11 +140,11 @@ def test_trials_from_before_an_edit_still_inform_the_search(name: str) -> None:
         old = sweep(
             search_of(name, MIXED, **changes),
             lambda s, by=shift: bowl({**s, "optimizer.lr": s["optimizer.lr"] * by}),
-            12,
+            30,
         )
         search = search_of(name, MIXED, **changes)
         search.narrow(narrow)
-        found.append(search.propose(old, 13))
+        found.append(search.propose(old, 31))
     assert found[0] != found[1]
 
 
