@@ -21,6 +21,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
+from hpo_cli.compose import parsed_value
 from hpo_cli.diagnose import parsed
 from hpo_cli.errors import ConfigError, Problem, did_you_mean
 from hpo_cli.grammar_keys import About, Keys
@@ -28,9 +29,10 @@ from hpo_cli.grammar_values import Tags, dimension_of_word, joined, listed_value
 from hpo_cli.options import SWEEP
 from hpo_cli.plan import OBJECTIVES
 from hpo_cli.sweep.own import OWN_GROUPS, own_space
+from hpo_cli.sweep.settings import SweepSettings, checked_settings
 from hpo_cli.sweep.space import Dimension
 
-__all__ = ["INNER", "MEASURED", "OWN_GROUPS", "SweepWords", "own_space", "read_sweep_words"]
+__all__ = ["INNER", "MEASURED", "OWN_GROUPS", "SweepWords", "own_space", "read_sweep_words", "sweep_settings"]
 
 INNER = ("seed", "data.fold")
 """Keys whose lists are runs of one setting, of which the mean counts, and never something to search."""
@@ -237,3 +239,38 @@ def _zipped(dimensions: list[Dimension], of_sweep: Iterable[Override], problems:
                 except ConfigError as error:
                     problems.extend(error.problems)
     return dimensions
+
+
+def sweep_settings(words: Sequence[str], *, config_dir: Path | None = None) -> SweepSettings:
+    """The settings that `sweep=NAME` and `sweep.key=value` describe, on top of the option's own values.
+
+    Raises ConfigError with every word that is wrong.
+    """
+    given, problems = _given(words)
+    if problems:
+        raise ConfigError.of([*problems, *_problems_of(given, config_dir)])
+    return checked_settings(given, config_dir=config_dir)
+
+
+def _problems_of(given: Mapping[str, Any], config_dir: Path | None) -> Sequence[Problem]:
+    try:
+        checked_settings(given, config_dir=config_dir)
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+def _given(words: Sequence[str]) -> tuple[dict[str, Any], list[Problem]]:
+    """Key -> value of the words, the option itself under an empty key; and what is no such word."""
+    given: dict[str, Any] = {}
+    problems = []
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or key.split(".")[0] != SWEEP:
+            problems.append(Problem(word, "is no word of a sweep", "write sweep=tpe or sweep.trials=50"))
+            continue
+        try:
+            given[key.removeprefix(SWEEP).removeprefix(".")] = parsed_value(key, text)
+        except ConfigError as error:
+            problems.extend(error.problems)
+    return given, problems

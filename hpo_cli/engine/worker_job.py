@@ -23,7 +23,7 @@ from hpo_cli.errors import UserError
 from hpo_cli.plan import RunPlan, plan_from_dict, plan_id
 from hpo_cli.record import ledger
 from hpo_cli.record.atomic import free_name, write_text
-from hpo_cli.record.contents import DamagedError, count, mapping, read_plan, read_result, text
+from hpo_cli.record.contents import DamagedError, count, mapping, read_result, text
 from hpo_cli.record.endings import retire_end
 from hpo_cli.record.folder import ERROR, LEDGER
 from hpo_cli.record.lease import Heartbeat, Lease
@@ -187,8 +187,7 @@ def _prepared(
 
 def _plan(task: Task) -> RunPlan:
     """The plan by which the run was started. Raises UserError when the task has another one."""
-    saved = task.plan if task.parent is None else read_plan(task.folder)
-    plan = plan_from_dict(saved)
+    plan = plan_from_dict(task.plan)
     then = text(mapping(ledger.fold(ledger.read_ledger(task.folder).events).started).get("plan_id"))
     now = plan_id(plan.config)
     if then and then != now:

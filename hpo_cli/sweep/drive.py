@@ -29,14 +29,19 @@ MOST_ATTEMPTS = 100
 
 
 class Made(Protocol):
-    """A setting made a plan. words: those that compose it; hydra_files: what Hydra would write for them."""
+    """A setting made a plan."""
 
-    plan: RunPlan
-    words: tuple[str, ...]
+    @property
+    def plan(self) -> RunPlan:
+        """What is trained."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The overrides that compose it."""
 
     @property
     def hydra_files(self) -> Mapping[str, str]:
-        """Name -> text for the run's `.hydra/`."""
+        """Name -> text for the run's `.hydra/`, as Hydra would write it for these words."""
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from hpo_cli import rules
-from hpo_cli.compose import parsed_value
 from hpo_cli.errors import ConfigError, Problem, did_you_mean
 from hpo_cli.options import SWEEP, Option, list_options
 from hpo_cli.sweep.own import OWN_GROUPS
@@ -68,20 +67,20 @@ class SweepSettings:
     zoom: float
 
 
-def sweep_settings(words: Sequence[str], *, config_dir: Path | None = None) -> SweepSettings:
-    """The settings that `sweep=NAME` and `sweep.key=value` describe, on top of the option's own values.
+def checked_settings(given: Mapping[str, Any], *, config_dir: Path | None = None) -> SweepSettings:
+    """The settings of the option that `given` names under an empty key, with the values given for other keys.
 
-    What is null stays null: `decide` knows the space. Raises ConfigError with every word that is wrong.
+    What is null stays null: `decide` knows the space. Raises ConfigError with every key that is wrong.
     """
     options = list_options(SWEEP, config_dir=config_dir)
-    given, problems = _given(words)
-    name = given.pop("", "default")
+    name = given.get("", "default")
+    problems = []
     if not isinstance(name, str) or name not in options:
         near = did_you_mean(str(name), options)
         problems.append(Problem(SWEEP, f"must be one of {', '.join(options)}", near, name))
         name = "default"
     known = _Keys(options["default"], options[name])
-    values, wrong = known.checked(given)
+    values, wrong = known.checked({key: value for key, value in given.items() if key})
     problems.extend(wrong)
     if not problems:
         problems.extend(_pair_problems(values))
@@ -115,22 +114,6 @@ def _trials(settings: SweepSettings, space: Space) -> int | None:
     if not space.dimensions:
         return 1
     return settings.trials or TRIALS
-
-
-def _given(words: Sequence[str]) -> tuple[dict[str, Any], list[Problem]]:
-    """Key -> value of the words, the option itself under an empty key; and what is no such word."""
-    given: dict[str, Any] = {}
-    problems = []
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or key.split(".")[0] != SWEEP:
-            problems.append(Problem(word, "is no word of a sweep", "write sweep=tpe or sweep.trials=50"))
-            continue
-        try:
-            given[key.removeprefix(SWEEP).removeprefix(".")] = parsed_value(key, text)
-        except ConfigError as error:
-            problems.extend(error.problems)
-    return given, problems
 
 
 @dataclass(frozen=True)

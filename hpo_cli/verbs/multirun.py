@@ -58,8 +58,7 @@ def dry_run(words: ComposeWords, *, allow: Sequence[str] = ()) -> int:
 
 def read(words: ComposeWords) -> Wish:
     """The words told apart, and what `sweep.*` says. Raises ConfigError."""
-    from hpo_cli.grammar import read_sweep_words
-    from hpo_cli.sweep.settings import sweep_settings
+    from hpo_cli.grammar import read_sweep_words, sweep_settings
 
     runs = [word for word in words.overrides if _key(word) == "resume"]
     rest = tuple(word for word in words.overrides if _key(word) not in ("resume", "branch"))
@@ -81,7 +80,9 @@ def ask(wish: Wish, *, allow: Sequence[str] = ()) -> Asked:
     if wish.parent is not None:
         from hpo_cli.verbs.offspring import of_run
 
-        parent, base = of_run(wish.parent, base, outputs=outputs_of(wish.words.overrides), allow=allow)
+        outputs = outputs_of(wish.words.overrides)
+        varied = [key for one in found.dimensions for key in one.keys]
+        parent, base = of_run(wish.parent, base, outputs=outputs, allow=allow, varied=varied)
     composer = Composer(base.overrides, config_dir=base.config_dir, config_name=base.config_name)
     first = {key: choices[0] for key, choices in _listed(found).items()}
     plan = composer.made({**first, **(found.inner[0] if found.inner else {})}).plan

@@ -14,8 +14,8 @@ from hpo_cli.components.build import bound, resolve
 from hpo_cli.components.init import DRAWS, Kinds
 from hpo_cli.components.norms import NORMS
 from hpo_cli.errors import ConfigError
+from hpo_cli.grammar import sweep_settings
 from hpo_cli.options import main_config
-from hpo_cli.sweep.settings import sweep_settings
 from tests.conformance.options import GROUPS, collect, collect_built, component_of, name_of
 
 if TYPE_CHECKING:

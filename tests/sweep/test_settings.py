@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hpo_cli.errors import ConfigError
+from hpo_cli.grammar import sweep_settings
 from hpo_cli.options import SWEEP, list_groups, list_options
-from hpo_cli.sweep.settings import SweepSettings, decide, sweep_settings
+from hpo_cli.sweep.settings import SweepSettings, decide
 from hpo_cli.sweep.space import Dimension, Space
 from tests.command_line import problems_of
 

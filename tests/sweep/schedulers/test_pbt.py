@@ -95,12 +95,12 @@ def test_a_state_that_was_taken_over_is_no_source_before_it_has_trained() -> Non
 
 
 def test_changes_add_up_over_copies_of_copies() -> None:
-    desk = begun(population=2, resample=0.0, factors=(0.5,))
+    desk = begun(population=2, resample=0.0, factors=(0.25,))
     desk.end(1, 0.9)
     desk.end(2, 0.1)
     first = desk.fill()
     assert isinstance(first, Exploit)
-    assert first.changes == {"lr": pytest.approx(0.1)}  # half of the 0.2 of trial 2
+    assert first.changes == {"lr": pytest.approx(0.05)}  # a quarter of the 0.2 of trial 2
     desk.fill()
     desk.end(1, 0.05)
     desk.end(2, 0.9)
@@ -108,7 +108,7 @@ def test_changes_add_up_over_copies_of_copies() -> None:
     second = desk.fill()
     assert isinstance(second, Exploit)
     assert (second.trial, second.source) == (2, 1)
-    assert second.changes == {"lr": pytest.approx(0.05)}
+    assert second.changes == {"lr": pytest.approx(0.0125)}
 
 
 def test_members_without_a_value_copy_and_those_that_failed_are_out() -> None:
