@@ -14,8 +14,8 @@ from hpo_cli.engine.stop import StoppedError
 from hpo_cli.errors import UserError, did_you_mean, printable
 
 VERBS = {
-    "ls": "list runs, newest first",
-    "show": "what a run is, how it went, and the command that makes it again",
+    "ls": "list runs and sweeps, newest first; ls SWEEP lists its trials",
+    "show": "what a run or a sweep is, how it went, and the command that makes it again",
     "curves": "draw the loss and the metric of runs in the terminal",
     "diff": "what differs between two runs: config and results",
     "watch": "a run on a full screen while it trains: curves, knobs, keys to steer it",
@@ -33,7 +33,7 @@ VERBS = {
     "verify-resume": "kill a run at random moments, resume it, compare every bit",
     "best": "the leaderboard of a sweep, what mattered, and the command that trains the winner",
     "report": "a sweep as one HTML page: leaderboard, curves, importance, what failed",
-    "sweep": "where a sweep stands; change it while it runs: sweep SWEEP workers=4 trials+=20",
+    "sweep": "where a sweep stands, or change it while it runs: sweep SWEEP workers=4 trials+=20",
     "sensitivity": "a sweep of one knob at a time round a base point",
     "explore": "look at the data: classes, features, copies, outliers, samples",
     "check": "build everything and run one batch, save nothing",

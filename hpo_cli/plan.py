@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, Literal
 
 Head = Literal["classes", "one", "targets", "several"]
@@ -209,7 +210,7 @@ class RunPlan:
     config: Mapping[str, Any]
     choices: Mapping[str, str]
 
-    @property
+    @cached_property
     def plan_id(self) -> str:
         """Twelve hex digits of a hash over every key that decides what is learnt."""
         return plan_id(self.config)

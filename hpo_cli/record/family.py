@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hpo_cli.record.ledger import Event
 
 
-_PLACE = "hydra.run.dir="  # says where a run lies, and changes nothing of it
+_PLACE = ("hydra.run.dir=", "name=")  # where a run lies and what it is called change nothing of it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,8 @@ from hpo_cli.sweep.space import Space
 class Asked:
     """A sweep before it begins.
 
-    base: the words of every trial.   first: the first option of each group that is listed.   plan: of both.   inner: what each run of a trial has besides its setting.
+    base: the words of every trial.   first: the first option of each group that is listed.   plan: of both.
+    inner: what each run of a trial has besides its setting.
     parent: {run, at} where trials are branches of a run.   launcher: words for a launcher of Hydra's.
     """
 
@@ -63,7 +64,9 @@ def _direction(name: str) -> Any:
     return "min" if name in ("params", "seconds", "steps", "epochs") else direction(name)
 
 
-def inner_of(found: Sequence[Mapping[str, Any]], plan: RunPlan, settings: SweepSettings) -> tuple[Mapping[str, Any], ...]:
+def inner_of(
+    found: Sequence[Mapping[str, Any]], plan: RunPlan, settings: SweepSettings
+) -> tuple[Mapping[str, Any], ...]:
     """The runs of each trial: lists of seeds as they are, `sweep.seeds` of them, all folds of a cross-validation.
 
     Raises ConfigError where seeds are given twice.

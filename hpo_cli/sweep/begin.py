@@ -47,7 +47,8 @@ def open_sweep(folder: Path, begin: Callable[[Path], Mapping[str, Any]] | None =
             if not state.began and begin is not None:
                 state.replay(log.append({"event": "began", "id": folder.name, **begin(folder)}))
     except OSError as error:
-        raise UserError(f"{folder}: the sweep's log cannot be written ({error.strerror}); give another place") from error
+        rule = f"the log of the sweep cannot be written ({error.strerror})"
+        raise UserError(f"{folder}: {rule}; give another place") from error
     if not state.began:
         raise UserError(f"{folder}: the beginning of its {SWEEP} is lost; begin another sweep")
     return state, log

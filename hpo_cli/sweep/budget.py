@@ -6,6 +6,7 @@ import heapq
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from hpo_cli.record.folder import CHECKPOINTS
 from hpo_cli.sweep.fold import SweepState
@@ -36,14 +37,18 @@ def reached(state: SweepState, target: float) -> bool:
     return best.value >= target if state.aims[0].mode == "max" else best.value <= target
 
 
-def to_clean(state: SweepState, *, disk: int) -> list[Trial]:
+def to_clean(state: SweepState, *, disk: int, waiting: Literal["may go on", "are over"] = "may go on") -> list[Trial]:
     """Trials that give their checkpoints up: of those that will not train again all but the best ones.
 
     disk: bytes that all checkpoints take now; above the budget the worst give theirs up first, also of the best,
-    but never the best one's.
+    but never the best one's.   waiting: whether trials that wait at a rung may be promoted. They keep theirs then,
+    unless the budget is spent: one that gave its up is trained again from the start when it is promoted, to the same
+    bits.
     """
     sign = 1.0 if state.aims[0].mode == "max" else -1.0
-    over = [trial for trial in state.trials if trial.is_over and trial.number not in state.cleaned]
+    there = [trial for trial in state.trials if trial.number not in state.cleaned]
+    waits = [trial for trial in there if trial.status == "paused"]
+    over = [trial for trial in there if trial.is_over] + (waits if waiting == "are over" else [])
     ranked = heapq.nlargest(len(over), over, key=lambda trial: _worth(trial, sign))
     keep = ranked[: state.settings.keep_best]
     budget = None if state.settings.disk_gb is None else int(state.settings.disk_gb * 1e9)
@@ -55,6 +60,12 @@ def to_clean(state: SweepState, *, disk: int) -> list[Trial]:
         worst = keep.pop()
         disk -= checkpoint_bytes(state, worst)
         gone.append(worst)
+    if waiting == "may go on":
+        for trial in sorted(waits, key=lambda trial: _worth(trial, sign)):
+            if disk <= budget:
+                break
+            disk -= checkpoint_bytes(state, trial)
+            gone.append(trial)
     return gone
 
 

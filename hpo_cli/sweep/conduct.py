@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from hpo_cli.record.atomic import write_json
 from hpo_cli.record.lease_file import read_lease
@@ -81,14 +81,14 @@ class Session:
             self._leave()
 
     def _turn(self, ended: Sequence[Ended]) -> None:
-        driver = self.driver
-        events = driver.step(ended)
+        driver, now = self.driver, time.monotonic()
+        looks = now - self._looked > _LOOK_S
+        events = self.take_edits(driver) if looks else []
+        events += driver.step(ended)
         for trial, why in driver.watch():
             driver.prune(trial, why)
-        now = time.monotonic()
-        if now - self._looked > _LOOK_S:
+        if looks:
             self._looked = now
-            events += self.take_edits(driver)
             events += self._reclaim()
             self._look()
         self._note(events)
@@ -99,6 +99,10 @@ class Session:
         if not events:
             return
         self.mirror.heard(events, self.driver.state)
+        for event in events:
+            if event["event"] == "refused":
+                setting = " ".join(f"{key}={value}" for key, value in event["setting"].items())
+                self.view.said(f"refused  {setting}: {event['reason']}")
         self._num_ended += sum(event["event"] == "ended" for event in events)
         self._write_best()
         if self._num_ended - self._cleaned_at >= _CLEAN_EVERY:
@@ -114,15 +118,15 @@ class Session:
         with suppress(OSError):  # a full disk must not end the sweep; it is written at the next change
             write_json(state.folder / BEST, best_json(state))
 
-    def clean(self) -> None:
-        """Remove the checkpoints that the budget gives up."""
+    def clean(self, *, waiting: Literal["may go on", "are over"] = "may go on") -> None:
+        """Remove the checkpoints that the budget gives up. waiting: what is true of the trials that wait at a rung."""
         driver = self.driver
         state = driver.state
         disk = 0
         if state.settings.disk_gb is not None:
             kept = (trial for trial in state.trials if trial.number not in state.cleaned)
             disk = sum(budget.checkpoint_bytes(state, trial) for trial in kept)
-        gone = budget.to_clean(state, disk=disk)
+        gone = budget.to_clean(state, disk=disk, waiting=waiting)
         if not gone:
             return
         for trial in gone:
@@ -193,7 +197,7 @@ class Session:
         self._write_best()
         if driver.is_closing:
             return "interrupted"
-        self.clean()
+        self.clean(waiting="are over")
         with driver.log.locked():
             driver.state.replay(driver.log.news())
             if driver.state.ended is None:

@@ -84,7 +84,8 @@ class Driver:
         self.state, self.log, self.tools, self.search, self.scheduler = state, log, tools, search, scheduler
         self.who = who
         self.jobs: dict[tuple[int, int], Job] = {}
-        self.rows: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        self.reported: dict[tuple[int, int], int] = {}
+        """The newest epoch that each job has told."""
         self.no_more = ""
         """Why no further trial begins; empty while one may."""
         self.is_closing = False
@@ -121,12 +122,15 @@ class Driver:
             rows = self.tools.executor.rows(job)
             if not rows:
                 continue
-            kept = self.rows.setdefault(place, [])
-            kept.extend(rows)
             trial = self.state.trial(job.trial)
-            settings = self.state.settings
-            reports = reports_of(kept, self.state.aims, settings.reduce)
-            trial.runs[job.run].reports = {**trial.runs[job.run].reports, **reports}
+            run = trial.runs[job.run]
+            newest = self.reported.get(place, 0)
+            is_again = any(0 < row.get("epoch", newest + 1) <= newest for row in rows)  # it went back
+            after = None if is_again or not newest else run.reports[newest]
+            found = reports_of(rows, self.state.aims, self.state.settings.reduce, after=after)
+            if found:
+                run.reports = {**run.reports, **found}
+                self.reported[place] = max(found)
             self.scheduler.heard(trial)
             why = None if trial.stopping else self.scheduler.verdict(trial, self.state.trials)
             if why:
@@ -206,9 +210,15 @@ class Driver:
             proposed = {"event": "proposed", "trial": number, "setting": dict(setting), "plan_id": plan_id}
             more = {"notes": dict(order.notes), "until": order.until, "words": list(made.words)}
             return [*said, *self.write({**proposed, **more})]
-        self._exhausted = f"no further setting: {len(self.state.trials)} were tried"
+        self._exhausted = self._why_exhausted()
         self.no_more = self._exhausted
         return [*said, *self._order()]
+
+    def _why_exhausted(self) -> str:
+        num, refused = len(self.state.trials), self.state.refused
+        if not num and refused:
+            return f"every setting was refused: {refused[0]['reason']}"
+        return f"no further setting: {num} were tried" + (f", {len(refused)} refused" if refused else "")
 
     def _refuse(self, setting: Mapping[str, Any], reason: str) -> list[Event]:
         if any(event["setting"] == dict(setting) for event in self.state.refused):
@@ -277,7 +287,7 @@ class Driver:
         job = end.job
         place = (job.trial, job.run)
         self.jobs.pop(place, None)
-        self.rows.pop(place, None)
+        self.reported.pop(place, None)
         return self.write(self.ended_event(job.trial, job.run, end.status, reason=end.reason, cause=end.cause))
 
     def ended_event(self, number: int, index: int, status: str, *, reason: str = "", cause: str = "") -> Event:

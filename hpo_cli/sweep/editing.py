@@ -67,6 +67,7 @@ class Editing:
             return
         state, executor = driver.state, driver.tools.executor
         driver.search.narrow(state.space)
+        driver.scheduler.narrow(state.space)
         if state.settings.workers is not None:
             executor.slots = state.settings.workers
         if any(event.get("stop") for event in edits):

@@ -70,9 +70,10 @@ def reports_of(
     reduce: Literal["best", "last"],
     *,
     known: Mapping[str, float | None] | None = None,
+    after: Values | None = None,
 ) -> dict[int, Values]:
-    """Epoch -> the value of each aim after it. known: of aims that are no metrics."""
-    best: list[float | None] = [None] * len(aims)
+    """Epoch -> the value of each aim after it. known: of aims that are no metrics.   after: values before the rows."""
+    best: list[float | None] = list(after or [None] * len(aims))
     reports: dict[int, Values] = {}
     metrics = [aim.name for aim in aims if aim.name not in COUNTED]
     for row in rows:

@@ -14,7 +14,12 @@ from hpo_cli.sweep.settings import SweepSettings
 from hpo_cli.sweep.space import Space
 from hpo_cli.sweep.state import Event, Run, RunStatus, Trial, clean_values
 
-Hears = Callable[[Trial], None]
+Hears = Callable[[Trial], object]
+
+
+def nobody(trial: Trial) -> None:
+    """Who hears nothing."""
+
 
 _LEADS_TO: Mapping[str, RunStatus] = {
     "finished": "finished",
@@ -27,6 +32,26 @@ _LEADS_TO: Mapping[str, RunStatus] = {
 """How a run that ended so stands afterwards."""
 
 
+_TAKES: Mapping[str, str] = {
+    "began": "_begin",
+    "joined": "_join",
+    "left": "_leave",
+    "proposed": "_propose",
+    "refused": "_refuse",
+    "ordered": "_order",
+    "adopting": "_order",
+    "started": "_start",
+    "ended": "_end",
+    "stopping": "_stop",
+    "edited": "_edit",
+    "held": "_hold",
+    "unheld": "_hold",
+    "cleaned": "_clean",
+    "ended_sweep": "_conclude",
+}
+"""Event -> the method of SweepState that takes it in."""
+
+
 class SweepState:
     """A sweep as its log tells it.
 
@@ -34,7 +59,7 @@ class SweepState:
     hears: is told of every trial that changed.
     """
 
-    def __init__(self, folder: Path, *, hears: Hears = lambda trial: None) -> None:
+    def __init__(self, folder: Path, *, hears: Hears = nobody) -> None:
         self.folder = folder
         self.hears = hears
         self.began: Event = {}
@@ -88,14 +113,14 @@ class SweepState:
         return self.trials[number - 1]
 
     def best(self) -> Trial | None:
-        """The trial with the best first objective, whether it trained to its end or not; None while none has a value."""
+        """The trial with the best first objective, trained to its end or not, but not failed; None while there is none."""
         return self._best
 
     def _compare(self, trial: Trial) -> None:
         """Keep the best in mind, so that no ending has to look at all trials."""
         if trial is self._best:
-            self._best = min((t for t in self.trials if t.value is not None), key=self._rank, default=None)
-        elif trial.value is not None and (self._best is None or self._rank(trial) < self._rank(self._best)):
+            self._best = min((one for one in self.trials if _has_value(one)), key=self._rank, default=None)
+        elif _has_value(trial) and (self._best is None or self._rank(trial) < self._rank(self._best)):
             self._best = trial
 
     def _rank(self, trial: Trial) -> float:
@@ -108,9 +133,8 @@ class SweepState:
     def replay(self, events: Iterable[Event]) -> None:
         """Take events in. Those of unknown kinds are passed over."""
         for event in events:
-            take = _TAKES.get(event["event"])
-            if take is not None:
-                take(self, event)
+            if event["event"] in _TAKES:
+                getattr(self, _TAKES[event["event"]])(event)
 
     def _begin(self, event: Event) -> None:
         self.began = event
@@ -154,6 +178,7 @@ class SweepState:
         trial = self.trial(event["trial"])
         run = trial.runs[event["run"]]
         run.status, run.started, run.attempts = "running", event, run.attempts + 1
+        self.cleaned.discard(trial.number)
         self.ready.pop((trial.number, run.index), None)
         self.running[trial.number, run.index] = None
         self.hears(trial)
@@ -169,7 +194,7 @@ class SweepState:
         run.reports = {epoch: clean_values(values) for epoch, values in event.get("reports") or ()}
         run.values = clean_values(event["values"]) if event.get("values") is not None else None
         run.seconds = event.get("seconds") or 0.0
-        run.reason = event.get("reason") or ""
+        run.reason, run.cause = event.get("reason") or "", event.get("cause") or ""
         if event["status"] == "lost":
             run.lost += 1
         if event["status"] in ("paused", "finished"):
@@ -222,23 +247,8 @@ class SweepState:
         self.ended = event
 
 
-_TAKES: Mapping[str, Callable[[SweepState, Event], None]] = {
-    "began": SweepState._begin,
-    "joined": SweepState._join,
-    "left": SweepState._leave,
-    "proposed": SweepState._propose,
-    "refused": SweepState._refuse,
-    "ordered": SweepState._order,
-    "adopting": SweepState._order,
-    "started": SweepState._start,
-    "ended": SweepState._end,
-    "stopping": SweepState._stop,
-    "edited": SweepState._edit,
-    "held": SweepState._hold,
-    "unheld": SweepState._hold,
-    "cleaned": SweepState._clean,
-    "ended_sweep": SweepState._conclude,
-}
+def _has_value(trial: Trial) -> bool:
+    return trial.value is not None and trial.status != "failed"
 
 
 def read_sweep(folder: Path) -> SweepState:
@@ -263,5 +273,3 @@ def settings_from(saved: Mapping[str, Any]) -> SweepSettings:
 
 def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-

@@ -1,4 +1,4 @@
-"""The sweep's log: everything that happens to it, one JSON object a line. Several processes may hold it, one at a time."""
+"""The sweep's log: everything that happens to it, one JSON object a line, held by one process at a time."""
 
 from __future__ import annotations
 

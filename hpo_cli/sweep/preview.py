@@ -31,8 +31,9 @@ _LONGEST_S = 600.0
 
 @dataclass(frozen=True)
 class Preview:
-    """settings: of the trials.   refused: settings that the plan refuses, each with the reason.   is_whole: whether these
-    are all trials, or samples of what a search begins with.
+    """What a sweep would train. is_whole: whether these are all trials, or samples of what a search begins with.
+
+    settings: of the trials.   refused: settings that the plan refuses, each with the reason.
     """
 
     settings: tuple[Setting, ...]

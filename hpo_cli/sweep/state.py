@@ -23,6 +23,7 @@ class Run:
 
     folder: its name in the sweep's folder.   reports: epoch -> values as they were then, best or last as the sweep
     reduces.   values: those of its end.   attempts: how often it was started.   lost: how often the machine failed it.
+    reason, cause: of its last ending.
     """
 
     index: int
@@ -35,6 +36,7 @@ class Run:
     attempts: int = 0
     lost: int = 0
     reason: str = ""
+    cause: str = ""
     started: Event | None = None
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OUTPUTS_VARIABLE = "HPO_RUN_OUTPUTS"
-RUN_HELP = "a path, a run's id or the beginning of one, last, best, or best:NAME"
+RUN_HELP = "a path, a run's id or the beginning of one, last, best, best:NAME, or best:SWEEP"
 
 
 class Parser(argparse.ArgumentParser):

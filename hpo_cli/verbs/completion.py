@@ -141,7 +141,9 @@ def _keys(group: str, before: list[str]) -> list[str]:
 
 
 def _runs() -> list[str]:
-    from hpo_cli.record.runs import walk
+    from hpo_cli.record.places import places
 
     root = os.environ.get(OUTPUTS_VARIABLE) or "outputs"
-    return ["last", "best", *(Path(path).name for path in walk(root))]
+    found = [(place.kind, Path(place.path).name) for place in places(root)]
+    sweeps = [name for kind, name in found if kind == "sweep"]
+    return ["last", "best", *(name for _, name in found), *(f"best:{name}" for name in sweeps)]

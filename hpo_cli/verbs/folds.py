@@ -12,6 +12,7 @@ from hpo_cli.console.output import Line, Span, line, write, write_json
 from hpo_cli.errors import UserError
 from hpo_cli.record.folder import create_parent_folder, is_run
 from hpo_cli.record.folds import FoldsSummary, fold_folder, folds_in, mean_and_deviation, summarize, write_summary
+from hpo_cli.record.places import is_sweep
 from hpo_cli.verbs.arguments import reading_parser
 from hpo_cli.verbs.composing import Composed, composed
 
@@ -67,11 +68,15 @@ def _new_parent(found: Composed) -> Path:
 
 def _parent(ref: str, outputs: Path) -> Path:
     found = [Path(ref), *(outputs.glob(f"*/{ref}*") if ref.isalnum() else ())]
-    parents: list[Path] = [path for path in found if path.is_dir() and not is_run(path) and folds_in(path)]
+    parents: list[Path] = [path for path in found if path.is_dir() and _may_be_one(path)]
     if len(parents) != 1:
         rule = "is no cross-validation" if not parents else "is the beginning of several"
         raise UserError(f"{ref}: {rule}; give the folder that `hpo-run data.folds=5` printed")
     return parents[0]
+
+
+def _may_be_one(path: Path) -> bool:
+    return not is_run(path) and not is_sweep(path) and bool(folds_in(path))
 
 
 def _report(summary: FoldsSummary) -> Iterator[Line]:

@@ -1,4 +1,4 @@
-"""A sweep driven by this process: its folder begun or found, everything that it works with put together, its end told."""
+"""A sweep driven by this process: its folder begun or found, its tools put together, its end told."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from hpo_cli.sweep.executors.contract import Executor, Job
     from hpo_cli.sweep.fold import SweepState
     from hpo_cli.sweep.log import FolderLog
-    from hpo_cli.sweep.state import Event
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,13 @@ def begin(asked: Asked, words: ComposeWords) -> Opened:
     def write(folder: Path) -> Mapping[str, Any]:
         freeze(words.config_dir, folder / CONF)
         flags = {"config_dir": None if words.config_dir is None else str(words.config_dir.resolve())}
-        return {**asked.to_json(), **flags, "config_name": words.config_name, "command": _command(words), "cwd": str(Path.cwd())}
+        return {
+            **asked.to_json(),
+            **flags,
+            "config_name": words.config_name,
+            "command": _command(words),
+            "cwd": str(Path.cwd()),
+        }
 
     folder = new_folder(asked.plan.outputs, asked.plan.name, at=asked.settings.dir)
     return _opened(*open_sweep(folder, write))
@@ -98,7 +103,12 @@ def change(opened: Opened, asked: Asked, *, given: Sequence[str]) -> list[str]:
     if changes:
         with opened.log.locked():
             state.replay(opened.log.news())
-            event = {"event": "edited", "changes": changes, "settings": asdict(settings), "space": asked.space.to_json()}
+            event = {
+                "event": "edited",
+                "changes": changes,
+                "settings": asdict(settings),
+                "space": asked.space.to_json(),
+            }
             state.replay(opened.log.append({**event, "who": "its command", "why": "called with other words"}))
     return changes
 
@@ -180,4 +190,4 @@ def _conclude(state: SweepState, interrupts: Interrupts) -> int:
     conclude(state, interrupted=interrupts.name if interrupts.count else "")
     if interrupts.count:
         return interrupts.exit_code
-    return 1 if state.num_failed else 0
+    return 1 if state.num_failed or not state.trials else 0

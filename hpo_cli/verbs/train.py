@@ -44,6 +44,10 @@ def main(argv: list[str]) -> int:
         return going_on(argv, words, allow=args.allow)
     if args.cfg:
         return _print_config(words, which=args.cfg, form="resolved" if args.resolve else "raw")
+    return _train(words)
+
+
+def _train(words: ComposeWords) -> int:
     found = composed(words)
     stop = new_stop()  # before the long imports, which a KeyboardInterrupt would leave half done
     if found.plan.data.folds is not None and found.plan.data.fold is None:

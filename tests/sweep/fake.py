@@ -92,6 +92,9 @@ class Plain:
     def verdict(self, trial: Trial, trials: Sequence[Trial]) -> str | None:
         return None
 
+    def narrow(self, space: Any) -> None:
+        pass
+
 
 def began(**more: Any) -> dict[str, Any]:
     """The first event of a sweep."""

@@ -18,7 +18,7 @@ ACCURACY, LOSS = Aim("val/accuracy", "max"), Aim("val/loss", "min")
 
 def test_best_is_the_best_so_far_of_each_aim() -> None:
     assert reports_of(ROWS, [ACCURACY, LOSS], "best") == {1: (0.5, 1.0), 2: (0.7, 0.6), 3: (0.7, 0.4)}
-    assert reports_of(ROWS[:3] + [{**ROWS[3], "val/loss": 0.9}], [LOSS], "best") == {1: (1.0,), 2: (0.6,), 3: (0.6,)}
+    assert reports_of([*ROWS[:3], {**ROWS[3], "val/loss": 0.9}], [LOSS], "best") == {1: (1.0,), 2: (0.6,), 3: (0.6,)}
 
 
 def test_last_is_the_value_of_that_epoch() -> None:

@@ -28,7 +28,9 @@ def test_processes_take_turns_and_lose_nothing(tmp_path: Path) -> None:
         writer.join()
     events, _ = read_from(tmp_path / SWEEP, 0)
     assert [event["seen"] for event in events] == list(range(120))  # nobody wrote while another one held it
-    assert {who: [e["i"] for e in events if e["who"] == who] for who in "abc"} == {who: list(range(40)) for who in "abc"}
+    assert {who: [e["i"] for e in events if e["who"] == who] for who in "abc"} == {
+        who: list(range(40)) for who in "abc"
+    }
 
 
 def test_news_are_what_others_wrote(tmp_path: Path) -> None:

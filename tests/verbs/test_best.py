@@ -134,7 +134,7 @@ def test_torch_is_not_imported(tmp_path: Path) -> None:
     write_sweep(tmp_path / "digits" / "3f9c12", Sweep(trials=25, seeds=2))
     loaded = modules_of("best", "3f9c12", "--outputs", str(tmp_path))
     assert "optuna" in loaded
-    assert not loaded & {"torch", "lightning", "pytorch_lightning"}
+    assert not loaded & {"torch", "lightning", "pytorch_lightning", "hydra", "omegaconf"}
 
 
 def test_a_small_sweep_needs_no_optuna_either(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -30,7 +30,7 @@ class Adoption:
 class Job:
     """Train one run, in types that JSON knows. Doing a job that is done already, or half done, is right, too.
 
-    folder: the run's, which need not exist.   plan: `RunPlan.to_dict()`.   until: the epoch at which it stops by itself.
+    folder: the run's, which need not exist.   plan: `RunPlan.to_dict()`.   until: the epoch at which it stops.
     begin: {command, overrides, hydra_files} for a run that has no folder yet.
     parent: {run: path, at: place in its past, allow} for a run that begins as a branch.
     attempt: counts from 1.   config_dir: the folder of the user's own options.
