@@ -18,7 +18,12 @@ _LONGER = 5
 
 
 def train(state: SweepState, trial: Trial, *, made: Sequence[str] = ()) -> str:
-    """The command that trains a trial's setting as one run. made: what made its run, which branches need."""
+    """The command that trains a trial's setting as one run. made: what made its run, which branches need.
+
+    A trial that took other states over has no one setting: the command that writes its whole schedule as a config.
+    """
+    if trial.num_adopted:
+        return _typed(["export", trial.runs[0].folder])
     if made and state.began.get("parent"):
         return shlex.join(made)
     return _typed(_words(state, trial))

@@ -113,7 +113,7 @@ class SweepState:
         return self.trials[number - 1]
 
     def best(self) -> Trial | None:
-        """The trial with the best first objective, trained to its end or not, but not failed; None while there is none."""
+        """The trial with the best first objective, trained to its end or not, but not failed; None so far."""
         return self._best
 
     def _compare(self, trial: Trial) -> None:
@@ -167,6 +167,7 @@ class SweepState:
         trial.until = event.get("until")
         if event["event"] == "adopting":
             trial.adopt = event
+            trial.num_adopted += 1
         for run in trial.runs:
             if run.status == "paused":
                 run.status = "waiting"

@@ -45,6 +45,7 @@ class Trial:
     """One setting. until: the epoch that was last ordered for it, None for its end.
 
     notes: the scheduler's.   why: why it was stopped, or failed.   adopt: the state that it is to take over next.
+    num_adopted: how often it took one over; its setting is what it began with, then.
     """
 
     number: int
@@ -56,6 +57,7 @@ class Trial:
     why: str = ""
     stopping: bool = False
     adopt: Event | None = None
+    num_adopted: int = 0
     proposed: Event | None = None
 
     @property

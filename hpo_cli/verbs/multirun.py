@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hpo_cli.sweep.asked import Asked
     from hpo_cli.sweep.dimension import Dimension
     from hpo_cli.sweep.settings import SweepSettings
+    from hpo_cli.verbs.sweeping import Opened
 
 
 @dataclass(frozen=True)
@@ -33,20 +34,28 @@ class Wish:
 
 def multirun(words: ComposeWords, *, allow: Sequence[str] = ()) -> int:
     """Sweep as the words ask; the exit code: 0, 1 when a trial failed for good, 128 + n after a signal."""
-    from hpo_cli.verbs.sweeping import begin, change, drive, open_again
+    from hpo_cli.verbs.sweeping import Workers, drive
 
     interrupts = Interrupts()
     interrupts.install()
+    with Workers(words.overrides) as workers:  # they import torch while the words are read
+        return drive(_opened(words, allow), workers, interrupts, allow=allow)
+
+
+def _opened(words: ComposeWords, allow: Sequence[str]) -> Opened:
+    """The sweep that the words begin, or that they go on with."""
+    from hpo_cli.verbs.sweeping import begin, change, open_again
+
     wish = read(words)
     folder = _existing(wish)
     if folder is None:
-        return drive(begin(ask(wish, allow=allow), words), interrupts, allow=allow)
+        return begin(ask(wish, allow=allow), words)
     opened = open_again(folder)
     if wish.found.base or wish.found.dimensions or wish.settings.resume is None:
         given = [key.removeprefix("sweep.") for key in map(_key, wish.found.sweep) if key.startswith("sweep.")]
         for line in change(opened, ask(wish, allow=allow), given=given):
             sys.stderr.write(f"{folder.name}: {line}\n")
-    return drive(opened, interrupts, allow=allow)
+    return opened
 
 
 def dry_run(words: ComposeWords, *, allow: Sequence[str] = ()) -> int:

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from hpo_cli.errors import ConfigError
 from hpo_cli.record.process import this_process
@@ -113,7 +113,7 @@ def change(opened: Opened, asked: Asked, *, given: Sequence[str]) -> list[str]:
     return changes
 
 
-def drive(opened: Opened, interrupts: Interrupts, *, allow: Sequence[str] = ()) -> int:
+def drive(opened: Opened, workers: Workers, interrupts: Interrupts, *, allow: Sequence[str] = ()) -> int:
     """Drive a sweep until it is over; the exit code."""
     from hpo_cli.console.sweep_end import announce
     from hpo_cli.console.sweep_table import sweep_view
@@ -123,8 +123,8 @@ def drive(opened: Opened, interrupts: Interrupts, *, allow: Sequence[str] = ()) 
 
     state = opened.state
     announce(state)
-    with closing(_executor(opened)) as executor, sweep_view(state) as view:
-        driver = _driver(opened, executor, allow)
+    with sweep_view(state) as view:
+        driver = _driver(opened, workers.ready_for(opened), allow)
         with closing(Storage(state, say=view.said)) as storage:
             Session(driver, view, storage, interrupts, Editing()).run()
     return _conclude(state, interrupts)
@@ -171,17 +171,39 @@ def _prune(job: Job, why: str) -> None:
     send(job.folder, "stop", {}, who="sweep", why=why)
 
 
-def _executor(opened: Opened) -> Executor:
-    state = opened.state
-    launcher = state.began.get("launcher") or []
-    if any(word.startswith("hydra/launcher=") for word in launcher):
-        from hpo_cli.sweep.executors.hydra_launcher import HydraExecutor
+class Workers:
+    """Where trials train: local processes, which begin to import torch at once, or a launcher of Hydra's."""
 
-        return HydraExecutor(launcher, folder=state.folder, slots=state.settings.workers or 1)
-    from hpo_cli.sweep.executors.local import LocalExecutor, default_slots
+    def __init__(self, words: Sequence[str]) -> None:
+        self._executor: Executor | None = None
+        if not any(word.startswith("hydra/launcher=") for word in words):
+            from hpo_cli.sweep.executors.local import LocalExecutor
 
-    plan = opened.plan.to_dict()
-    return LocalExecutor(state.settings.workers or default_slots(plan), worker=state.settings.worker, preload=plan)
+            self._executor = LocalExecutor(1)
+
+    def ready_for(self, opened: Opened) -> Executor:
+        """The executor of a sweep, with the slots that it asks for."""
+        from hpo_cli.sweep.executors.local import LocalExecutor, default_slots
+
+        settings, launcher = opened.state.settings, opened.state.began.get("launcher") or []
+        if any(word.startswith("hydra/launcher=") for word in launcher):
+            from hpo_cli.sweep.executors.hydra_launcher import HydraExecutor
+
+            self.__exit__()
+            self._executor = HydraExecutor(launcher, folder=opened.state.folder, slots=settings.workers or 1)
+            return self._executor
+        plan = opened.plan.to_dict()
+        local = self._executor if isinstance(self._executor, LocalExecutor) else LocalExecutor(1)
+        local.expect(plan, slots=settings.workers or default_slots(plan), worker=settings.worker)
+        self._executor = local
+        return local
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._executor is not None:
+            self._executor.close()
 
 
 def _conclude(state: SweepState, interrupts: Interrupts) -> int:

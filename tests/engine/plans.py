@@ -82,10 +82,10 @@ class MemoryRecorder:
     def row(self, row: Mapping[str, Any]) -> None:
         self.rows.append(dict(row))
 
-    def improved(self, step: int, state: Mapping[str, Any], *, line: Sequence[str]) -> None:  # noqa: ARG002 - the protocol
+    def improved(self, step: int, state: Mapping[str, Any], *, line: Sequence[str]) -> None:
         self.best[step] = checkpoints.snapshot(dict(state))
 
-    def checkpoint(self, state: Mapping[str, Any], *, step: int, **told: Any) -> None:  # noqa: ARG002 - the protocol
+    def checkpoint(self, state: Mapping[str, Any], *, step: int, **told: Any) -> None:
         self.states[step] = checkpoints.snapshot(dict(state))
 
 

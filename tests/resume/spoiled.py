@@ -12,7 +12,7 @@ def seed_by_history() -> None:
     """Noise of a step by how many steps this process has taken, not by the place in the epoch."""
     taken = iter(range(1 << 62))
     original = step.seed_everywhere
-    step.seed_everywhere = lambda value: original(next(taken))  # noqa: ARG005
+    step.seed_everywhere = lambda value: original(next(taken))
 
 
 def forget_the_average() -> None:
@@ -41,7 +41,7 @@ def differ_by_itself() -> None:
     import secrets
 
     original = step.seed_everywhere
-    step.seed_everywhere = lambda value: original(secrets.randbits(60))  # noqa: ARG005
+    step.seed_everywhere = lambda value: original(secrets.randbits(60))
 
 
 def never_get_past_the_start() -> None:

@@ -16,7 +16,7 @@ from hpo_cli.sweep.executors.folder_rows import FolderRows
 from hpo_cli.sweep.executors.local_endings import Active, death, judged, lost
 from hpo_cli.sweep.executors.local_slots import cores as all_cores
 from hpo_cli.sweep.executors.local_slots import default_slots, gpu_of, gpus_for
-from hpo_cli.sweep.executors.server_link import Server
+from hpo_cli.sweep.executors.server_link import Server, likely_modules
 
 __all__ = ["LocalExecutor", "default_slots"]
 
@@ -68,6 +68,16 @@ class LocalExecutor:
         self._rows = FolderRows()
         self._server: Server | None = Server(plan=preload)
         self._retired: list[Server] = []
+
+    def expect(self, plan: Mapping[str, Any], *, slots: int, worker: Literal["warm", "fork"]) -> None:
+        """Say what is to come, where that was not known when the server began to import.
+
+        Before the first job: the server has the time until then for what all plans need.
+        """
+        self._preload, self._gpus, self._most = plan, gpus_for(plan), WARM_TASKS if worker == "warm" else 1
+        self.slots = slots
+        if self._server is not None:
+            self._server.learn(likely_modules(plan))
 
     @property
     def slots(self) -> int:

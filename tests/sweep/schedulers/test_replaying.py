@@ -56,7 +56,7 @@ class Forgetful(NoScheduler):
     def __init__(self) -> None:
         self.asked = 0
 
-    def next(self, trials: Any, *, may_begin: bool) -> Order | None:  # noqa: ARG002
+    def next(self, trials: Any, *, may_begin: bool) -> Order | None:
         self.asked += 1
         return New(notes={"number": self.asked}) if may_begin else None
 
