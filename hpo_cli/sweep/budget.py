@@ -61,7 +61,8 @@ def to_clean(state: SweepState, *, disk: int, waiting: Literal["may go on", "are
         disk -= checkpoint_bytes(state, worst)
         gone.append(worst)
     if waiting == "may go on":
-        for trial in sorted(waits, key=lambda trial: _worth(trial, sign)):
+        others = [trial for trial in waits if trial is not state.best()]
+        for trial in sorted(others, key=lambda trial: _worth(trial, sign)):
             if disk <= budget:
                 break
             disk -= checkpoint_bytes(state, trial)

@@ -1,127 +1,312 @@
-"""What users of other sweepers complain of (their own issues), on commands as people type them.
+"""What users of other sweepers complain of (their own issues), on `hpo-run -m` as people type it.
 
-Here: those that concern any Hydra app with `hydra/sweeper=caviar`. Numbers are of the list of complaints.
+All twelve of the list, by number; test_sweep_plugin_complaints.py has those that concern any Hydra app. Those that need
+a killed sweep have more of it in test_sweep_kills.py, those on schedules in test_sweep_schedules.py.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
+import json
+from collections import Counter
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
 
-from hpo_cli.sweep.fold import read_sweep
-from tests.command_line import REPOSITORY
+from hpo_cli.record.metrics import best_value
+from tests.e2e.sweeps import SMALL, TINY, Swept, begin, hpo_run, ledger, rows, runs_of, sweep
+from tests.sweep.failing import MODULE
 
-APP = REPOSITORY / "tests" / "hydra" / "app.py"
-NEEDS_JOBLIB = pytest.mark.skipif(
-    importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher") is None, reason="hydra-joblib-launcher is missing"
-)
-
-
-@dataclass(frozen=True)
-class Said:
-    """What an app said, and the x of each of its jobs so far, in the order of their calls."""
-
-    code: int
-    out: str
-    calls: list[str]
+NAMED = {
+    "slow": {"loss.what": "none", "loss.slow": 0.25},
+    "raises": {"loss.what": "raise", "loss.slow": 0.001},
+    "well": {"loss.what": "none", "loss.slow": 0.002},
+    "killed once": {"loss.what": "kill", "loss.slow": 0.003},
+    "killed always": {"loss.what": "kill", "loss.slow": 0.004},
+    "nan": {"loss.what": "nans", "loss.slow": 0.005},
+    "well too": {"loss.what": "none", "loss.slow": 0.006},
+}
+"""The trials of one sweep in which much goes wrong, in their order."""
 
 
-def app(*words: str, folder: Path, sweeper: str = "caviar") -> Said:
-    """The app with `-m`, in a process of its own."""
-    folder.mkdir(exist_ok=True)
-    calls = folder / "calls"
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "APP_CALLS": str(calls)}
-    command = [sys.executable, str(APP), "-m", f"hydra/sweeper={sweeper}", "hydra.sweep.dir=sweep", *words]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-        timeout=300,
-    )  # fmt: skip
-    return Said(done.returncode, done.stdout, calls.read_text().split() if calls.exists() else [])
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    """Two slots; zipped lists: three of seven trials fail, each in its own way, and one is let down once."""
+    place = tmp_path_factory.mktemp("troubled")
+    once = ["null"] * len(NAMED)
+    once[list(NAMED).index("killed once")] = str(place / "done")
+    keys = ("loss.what", "loss.slow")
+    lists = [f"{key}={','.join(str(setting[key]) for setting in NAMED.values())}" for key in keys]
+    zipped = f"sweep.zip=[[{','.join(keys)},loss.once]]"
+    return sweep(*SMALL, "lr=0.01", *lists, f"loss.once={','.join(once)}", zipped, "sweep.workers=2", cwd=place)
 
 
-def test_2_one_job_that_raises_ends_no_other(tmp_path: Path) -> None:
-    words = ["x=1,2,3,4", "trouble=raise"]
-    said = app(*words, folder=tmp_path / "ours")
-    assert said.calls == ["1", "2", "3", "4"]
-    assert said.code == 1
-    assert "1 of 4 jobs failed" in said.out
-    theirs = app(*words, "hydra.sweeper.max_batch_size=1", folder=tmp_path / "theirs", sweeper="basic")
-    assert theirs.calls == ["1", "2"], "negative control: Hydra's own sweeper ends there"
+def number(name: str) -> int:
+    return list(NAMED).index(name) + 1
 
 
-@pytest.mark.slow
-@NEEDS_JOBLIB
-def test_2_a_worker_that_is_killed_costs_its_own_job_alone(tmp_path: Path) -> None:
-    words = ["x=1,2,3,4,5,6", "trouble=kill", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    said = app(*words, folder=tmp_path / "ours")
-    trials = read_sweep(tmp_path / "ours" / "sweep").trials
-    assert {trial.setting["x"]: trial.status for trial in trials} == {
-        "1": "finished", "2": "failed", "3": "finished", "4": "finished", "5": "finished", "6": "finished",
+def ends(swept: Swept, name: str) -> list[str]:
+    return [event["status"] for event in swept.of("ended") if event["trial"] == number(name)]
+
+
+def test_1_a_slow_trial_holds_no_other(troubled: Swept) -> None:
+    order = [event["trial"] for event in troubled.of("ended")]
+    assert order[-1] == number("slow"), order
+    begun = [event["trial"] for event in troubled.of("started")]
+    assert begun[:3] == [1, 2, 3], "a free slot takes the next one"
+    pauses = [seconds_between(*pair) for pair in refills(troubled)]
+    assert pauses, "nothing was refilled"
+    assert max(pauses) < 1, "at once"
+
+
+def refills(swept: Swept) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each ending, and the start that follows it."""
+    events = [event for event in swept.log if event["event"] in ("started", "ended")]
+    return [(one, two) for one, two in pairwise(events) if (one["event"], two["event"]) == ("ended", "started")]
+
+
+def seconds_between(one: dict[str, Any], two: dict[str, Any]) -> float:
+    return (datetime.fromisoformat(two["at"]) - datetime.fromisoformat(one["at"])).total_seconds()
+
+
+def test_1_a_trial_that_does_badly_is_stopped(tmp_path: Path) -> None:
+    rates = "lr=0.05,0.04,0.03,0.02,0.000001"
+    words = ("sweep.scheduler=median", "sweep.grace=2", "sweep.workers=1", "loss.slow=0.03", "epochs=6")
+    swept = sweep(*SMALL, rates, *words, cwd=tmp_path)
+    assert swept.code == 0, swept.said
+    last = swept.state.trials[-1]
+    assert (last.status, last.epoch < 6) == ("stopped", True)
+    assert "median" in last.why
+    assert ledger(runs_of(swept.folder)["-5"], "stopped")
+
+
+def test_2_what_goes_wrong_ends_its_own_trial_alone(troubled: Swept) -> None:
+    found = {name: troubled.state.trial(number(name)).status for name in NAMED}
+    assert found == {
+        "slow": "finished", "raises": "failed", "well": "finished", "killed once": "finished",
+        "killed always": "failed", "nan": "failed", "well too": "finished",
     }  # fmt: skip
-    assert said.calls.count("2") == 2, "once, and once more by itself"
-    assert said.code == 1
-    assert "its process died" in said.out
-    theirs = app(*words, folder=tmp_path / "theirs", sweeper="basic")
-    assert theirs.code != 0
-    assert "finished" not in theirs.out
+    assert troubled.code == 1
+
+
+def test_2_what_the_machine_may_have_caused_is_tried_again_from_its_checkpoint(troubled: Swept) -> None:
+    assert ends(troubled, "killed once") == ["lost", "finished"]
+    assert ends(troubled, "killed always") == ["lost", "lost", "failed"]
+    assert (ends(troubled, "raises"), ends(troubled, "nan")) == (["failed"], ["failed"])
+    (resumed,) = ledger(runs_of(troubled.folder)[f"-{number('killed once')}"], "resumed")
+    assert resumed["step"] in (2, 4), "a checkpoint before the fifth batch"
+    undisturbed = rows(runs_of(troubled.folder)[f"-{number('well')}"])
+    assert rows(runs_of(troubled.folder)[f"-{number('killed once')}"]) == undisturbed
+
+
+def test_3_the_same_words_again_run_nothing_again(troubled: Swept) -> None:
+    before = [event["event"] for event in troubled.log]
+    again = hpo_run("-m", f"sweep.resume={troubled.folder}", cwd=troubled.folder.parent)
+    assert again.returncode == 1, "its failures are failures still"
+    after = [event["event"] for event in troubled.log][len(before) :]
+    assert Counter(after)["started"] == Counter(after)["proposed"] == 0, after
+    assert len(troubled.state.trials) == len(NAMED)
+
+
+def test_3_a_finished_sweep_takes_further_trials_and_numbers_them_on(tmp_path: Path) -> None:
+    words = (*TINY, "lr=tag(log,interval(1e-3,1e-1))", "sweep.workers=2")
+    first = sweep(*words, "sweep.trials=2", cwd=tmp_path)
+    stamps = {name: (folder / "result.json").stat().st_mtime_ns for name, folder in runs_of(first.folder).items()}
+    second = sweep(*words, "sweep.trials=4", cwd=tmp_path)
+    assert "sweep.trials: was 2, now 4" in second.said
+    assert list(runs_of(second.folder)) == ["-1", "-2", "-3", "-4"]
+    assert {name: (runs_of(second.folder)[name] / "result.json").stat().st_mtime_ns for name in stamps} == stamps
+    assert len({trial.setting["lr"] for trial in second.state.trials}) == 4
+
+
+def test_4_no_setting_is_run_twice_unless_it_is_allowed(tmp_path: Path) -> None:
+    words = (*TINY, "lr=0.01", "batch_size=choice(16,32)", "sweep=tpe", "sweep.trials=6", "sweep.startup=2")
+    once = sweep(*words, "sweep.workers=2", cwd=tmp_path)
+    assert sorted(trial.setting["batch_size"] for trial in once.state.trials) == [16, 32]
+    assert "no further setting: 2 were tried" in once.said
+    assert once.code == 0
 
 
 @pytest.mark.slow
-def test_3_the_same_command_goes_on_where_it_was(tmp_path: Path) -> None:
-    folder = tmp_path / "ours"
-    app("x=1,2,3", "trouble=kill", folder=folder)  # the basic launcher: the sweep itself is killed at x=2
-    killed = read_sweep(folder / "sweep")
-    assert [trial.status for trial in killed.trials] == ["running"] * 3
-    first = (folder / "sweep" / "0").stat().st_mtime_ns
-    said = app("x=1,2,3", "trouble=kill", "at=9", folder=folder)
-    assert said.calls == ["1", "2", "1", "2", "3"], "another config (at=9): every job is another one"
-    said = app("x=1,2,3", "trouble=kill", "at=9", folder=folder)
-    assert said.calls[5:] == [], "all is done: nothing is run again"
-    assert said.code == 0
-    assert (folder / "sweep" / "0").stat().st_mtime_ns == first, "no folder is used twice"
+def test_4_duplicates_are_run_when_they_are_asked_for(tmp_path: Path) -> None:
+    words = (*TINY, "lr=0.01", "batch_size=choice(16,32)", "sweep=tpe", "sweep.trials=6", "sweep.startup=2")
+    swept = sweep(*words, "sweep.duplicates=allow", "sweep.workers=2", cwd=tmp_path)
+    assert len(swept.state.trials) == 6, "negative control"
+    assert len({trial.plan_id for trial in swept.state.trials}) == 2
 
 
-def test_3_what_had_finished_before_a_kill_is_not_run_again(tmp_path: Path) -> None:
-    words = ["x=1,2,3", "trouble=${oc.env:TROUBLE,none}"]
-    folder = tmp_path / "ours"
-    os.environ["TROUBLE"] = "kill"
+def test_5_and_7_a_range_is_for_the_options_that_have_it_and_seeds_are_no_parameter(tmp_path: Path) -> None:
+    words = (
+        "optimizer=adam,momentum",
+        "optimizer.momentum=interval(0,1)",
+        "lr=0.01",
+        "sweep.trials=4",
+        "sweep.seeds=2",
+    )
+    swept = sweep(*TINY, *words, "sweep.workers=2", cwd=tmp_path)
+    assert swept.code == 0, swept.said
+    trials = swept.state.trials
+    assert {trial.setting["optimizer"] for trial in trials} == {"adam", "momentum"}
+    for trial in trials:
+        assert ("optimizer.momentum" in trial.setting) == (trial.setting["optimizer"] == "momentum")
+        assert "seed" not in trial.setting
+        values = [run.values[0] for run in trial.runs if run.values and run.values[0] is not None]
+        assert len(values) == 2
+        assert trial.value == pytest.approx(sum(values) / 2)
+    names = [f"-{trial.number}-{index}" for trial in trials for index in (1, 2)]
+    assert list(runs_of(swept.folder)) == names
+    assert {dimension.name for dimension in swept.state.space.dimensions} == {"optimizer", "optimizer.momentum"}
+
+
+def test_6_errors_are_told_as_they_happen_and_all_of_them_at_the_end(troubled: Swept) -> None:
+    lines = troubled.out.splitlines() + troubled.err.splitlines()
+    told = [index for index, line in enumerate(lines) if line.startswith("trial ") and "failed:" in line]
+    assert len(told) == 3
+    last = next(index for index, line in enumerate(lines) if line.startswith(f"trial {number('slow')} "))
+    assert max(told) < last, "while another one trains"
+    for name, reason in (
+        ("raises", "went wrong on purpose"),
+        ("killed always", "signal 9"),
+        ("nan", "is nan at step 5"),
+    ):
+        found = [line for line in lines if f"trial {number(name)} " in line and reason in line]
+        assert len(found) >= 2, f"{name}: at once, and at the end"
+
+
+def test_6_results_come_together(troubled: Swept) -> None:
+    found = json.loads(hpo_run("best", str(troubled.folder), "--json", cwd=troubled.folder.parent).stdout)
+    best = json.loads((troubled.folder / "best.json").read_text())
+    assert found["best"]["trial"] == best["trial"]
+    assert {row["trial"] for row in found["trials"]} == set(range(1, len(NAMED) + 1))
+    values = [best_value(rows(folder), "val/accuracy", "max") for folder in runs_of(troubled.folder).values()]
+    assert best["value"] == max(value for value in values if value is not None)
+
+
+def test_6_a_dry_run_lists_the_trials_and_trains_none(tmp_path: Path) -> None:
+    words = ("-m", *TINY, "lr=0.1,0.01", "batch_size=16,32", "--dry-run")
+    done = hpo_run(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [line[-2:] for line in lines if line and line[0] in "1234"][:4] == [
+        ["0.1", "16"], ["0.1", "32"], ["0.01", "16"], ["0.01", "32"],
+    ]  # fmt: skip
+    assert not list(tmp_path.iterdir()), "nothing is left"
+
+
+def test_7_lists_go_together_when_they_are_zipped(troubled: Swept) -> None:
+    found = [{key: trial.setting[key] for key in ("loss.what", "loss.slow")} for trial in troubled.state.trials]
+    assert found == list(NAMED.values())
+
+
+def test_8_slots_share_the_cores_and_each_trial_is_in_a_worker_of_its_own(troubled: Swept) -> None:
+    pids = {name: process_of(folder) for name, folder in runs_of(troubled.folder).items()}
+    scheduler = troubled.of("joined")[0]["who"]["pid"]
+    assert scheduler not in pids.values()
+    assert pids[f"-{number('slow')}"] not in [pids[f"-{n}"] for n in range(2, 8)], "it had its process for itself"
+
+
+def process_of(folder: Path) -> int:
+    return int(ledger(folder, "started")[0]["pid"])
+
+
+@pytest.mark.slow
+def test_8_memory_that_trials_leak_does_not_add_up(tmp_path: Path) -> None:
+    words = ("loss.what=leak", "loss.at=1", "loss.leak_mb=50", "lr=tag(log,interval(1e-3,1e-1))", "sweep.trials=8")
+    most: dict[str, int] = {}
+    for worker in ("warm", "fork"):
+        with begin(*TINY, *words, "sweep.workers=1", f"sweep.worker={worker}", cwd=tmp_path, dir=worker) as going:
+            most[worker] = 0
+            while going.process.poll() is None:
+                most[worker] = max(most[worker], *(resident_mb(pid) for pid in [going.process.pid, *going.pids()]))
+            assert going.process.returncode == 0, going.said
+    leaked_mb = 8 * 4 * 50
+    assert most["fork"] < most["warm"] + 100
+    assert most["fork"] < 0.5 * leaked_mb, "each process leaks its own 200 MB alone"
+    assert most["warm"] < 0.75 * leaked_mb, "a worker that grew is given up"
+
+
+def resident_mb(pid: int) -> int:
     try:
-        assert app(*words, folder=folder).code != 0
-    finally:
-        del os.environ["TROUBLE"]
-    said = app(*words, folder=folder)
-    assert said.calls == ["1", "2", "2", "3"]
-    assert sorted(path.name for path in (folder / "sweep").iterdir() if path.name.isdigit()) == ["0", "1", "3", "4"]
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmRSS")), 0)
 
 
-@pytest.mark.slow
-def test_4_no_setting_is_run_twice(tmp_path: Path) -> None:
-    words = ["x=choice(1,2,3,4)", "hydra.sweeper.search=tpe", "hydra.sweeper.trials=12", "hydra.sweeper.startup=2"]
-    said = app(*words, folder=tmp_path / "ours")
-    assert sorted(said.calls) == ["1", "2", "3", "4"]
-    assert OmegaConf.load(tmp_path / "ours" / "sweep" / "optimization_results.yaml").best_params.x == "1"
+def test_9_edited_files_reach_no_later_trial_and_two_sweeps_of_one_second_have_their_own_folders(
+    tmp_path: Path,
+) -> None:
+    mine = tmp_path / "mine" / "model" / "own.yaml"
+    mine.parent.mkdir(parents=True)
+    text = "_target_: tests.sweep.failing.failing_model\nwidth: 8\nleast_width: 0\nwhat: none\n"
+    mine.write_text(text)
+    words = ("--config-dir", "mine", f"allow_targets=[{MODULE}]", "model=own", "data.subset=0.1", "epochs=1")
+    more = ("trainer=cpu", "trainer.threads=1", "lr=0.01,0.02,0.03", "batch_size=16", "sweep.workers=1")
+    pair = [begin(*words, *more, cwd=tmp_path, dir=None) for _ in range(2)]
+    with pair[0], pair[1]:
+        for going in pair:
+            going.await_(lambda _: len(list(tmp_path.glob("outputs/digits/*/sweep.jsonl"))) == 2)
+        mine.write_text(text.replace("width: 8", "width: 9"))
+        assert [going.wait().code for going in pair] == [0, 0], [going.said for going in pair]
+    folders = sorted((tmp_path / "outputs" / "digits").iterdir())
+    assert len(folders) == 2
+    for folder in folders:
+        plans = [(run / "plan.yaml").read_text() for run in runs_of(folder).values()]
+        assert len(plans) == 3
+        assert all("width: 8" in plan for plan in plans)
+    after = hpo_run(*words, "trainer=cpu", "batch_size=16", "hydra.run.dir=after", cwd=tmp_path)
+    assert after.returncode == 0, after.stderr
+    assert "width: 9" in (tmp_path / "after" / "plan.yaml").read_text(), "negative control: the edit was one"
 
 
-def test_6_errors_are_shown_when_they_happen_and_all_of_them(tmp_path: Path) -> None:
-    said = app("x=1,2,3", "trouble=raise", folder=tmp_path / "ours")
-    lines = said.out.splitlines()
-    error = next(index for index, line in enumerate(lines) if "ValueError: two is too many" in line)
-    assert error < next(index for index, line in enumerate(lines) if line.strip().endswith("#2 : x=3 trouble=raise"))
-    assert "x=2.0" in said.out or "x=2" in said.out
-
-
-@pytest.mark.slow
-def test_10_the_newest_optuna_searches_in_any_hydra_app(tmp_path: Path) -> None:
+def test_10_the_newest_optuna_is_what_searches(tmp_path: Path) -> None:
     optuna = pytest.importorskip("optuna")
-    words = ["x=interval(-5,5)", "hydra.sweeper.search=tpe", "hydra.sweeper.trials=8", "hydra.sweeper.startup=3"]
-    said = app(*words, folder=tmp_path / "ours")
+    words = ("lr=tag(log,interval(1e-3,1e-1))", "sweep=tpe", "sweep.trials=4", "sweep.startup=2", "sweep.workers=2")
+    swept = sweep(*TINY, *words, "sweep.storage=sqlite:///study.db", cwd=tmp_path)
+    assert swept.code == 0, swept.said
     assert int(optuna.__version__.split(".")[0]) >= 5
-    assert len(said.calls) == 8
-    assert (said.code, len(read_sweep(tmp_path / "ours" / "sweep").trials)) == (0, 8)
+    (name,) = optuna.get_all_study_names(f"sqlite:///{tmp_path}/study.db")
+    study = optuna.load_study(study_name=name, storage=f"sqlite:///{tmp_path}/study.db")
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 4
+    by_number = {trial.number + 1: trial for trial in swept_trials(study)}
+    for trial in swept.state.trials:
+        assert by_number[trial.number].params["lr"] == pytest.approx(trial.setting["lr"])
+        assert by_number[trial.number].value == pytest.approx(trial.value)
+
+
+def swept_trials(study: Any) -> list[Any]:
+    """Of a study, in the order of the sweep's numbers."""
+    return sorted(study.trials, key=lambda trial: trial.user_attrs["trial"])
+
+
+COUNTED = """
+import sys
+import hydra
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hpo_cli.cli import main
+calls = []
+load = ConfigLoaderImpl._load_configuration_impl
+def counted(self, *args, **kwargs):
+    calls.append(1)
+    return load(self, *args, **kwargs)
+ConfigLoaderImpl._load_configuration_impl = counted
+code = main(sys.argv[1:])
+heavy = [name for name in ("torch", "pytorch_lightning") if name in sys.modules]
+print("compositions", len(calls), "heavy", heavy, "code", code)
+"""
+
+
+def test_11_options_are_composed_once_and_who_schedules_imports_no_torch(tmp_path: Path) -> None:
+    said = {}
+    for rates in ("0.01,0.02", "0.01,0.02,0.03,0.04"):
+        words = ("-m", *TINY, "optimizer=adam,sgd", f"lr={rates}", "sweep.workers=2", f"sweep.dir={len(rates)}")
+        from tests.command_line import child
+
+        done = child(*words, cwd=tmp_path, code=COUNTED)
+        assert done.code == 0, done.err
+        said[rates] = next(line for line in done.out.splitlines() if line.startswith("compositions"))
+        assert said[rates].endswith("heavy [] code 0")
+    first, second = (int(line.split()[1]) for line in said.values())
+    assert 2 <= first == second, said

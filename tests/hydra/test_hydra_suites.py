@@ -7,11 +7,19 @@ from __future__ import annotations
 
 import pytest
 from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
 from hydra.plugins.sweeper import Sweeper
 from hydra.test_utils.launcher_common_tests import BatchedSweeperTestSuite, IntegrationTestSuite, LauncherTestSuite
 
 CAVIAR = "hydra/sweeper=caviar"
 pytestmark = pytest.mark.filterwarnings("default")  # the suites use what Hydra itself calls deprecated
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suites expect the defaults of a process in which nobody has said yet which version's behaviour he wants."""
+    others = {kind: one for kind, one in Singleton._instances.items() if kind.__name__ != "VersionBase"}
+    monkeypatch.setattr(Singleton, "_instances", others)
 
 
 def test_hydra_finds_the_sweeper_by_itself() -> None:
