@@ -34,6 +34,8 @@ _FOLLOWED = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)(?:,[^${}]*)?\}")
 """An interpolation that is another key's value and nothing else: `${a.b}`, `${oc.select:a.b,0.0}`."""
 _ONE_WORD = ("loss.head", "schedule.nudges", "name")
 """Keys for which composing does more than to set them."""
+_HERE = "HERE"
+"""Stands in hydra.yaml where the words of a trial come."""
 Path_ = tuple[str | int, ...]
 
 
@@ -160,11 +162,21 @@ class _Draft:
         raw = _copied(self._found.raw)
         for key, value in values.items():
             _put(raw, tuple(key.split(".")), value)
+        return {"config.yaml": _yaml(raw), "hydra.yaml": self._about(words), "overrides.yaml": _yaml(list(words))}
+
+    def _about(self, words: tuple[str, ...]) -> str:
+        """hydra.yaml, which differs from trial to trial in the words alone."""
+        text = self._hydra_text.replace(f"    task:\n    - {_HERE}\n", _inner("overrides", "task", list(words)))
+        return text.replace(
+            f"    override_dirname: {_HERE}\n", _inner("job", "override_dirname", ",".join(sorted(words)))
+        )
+
+    @cached_property
+    def _hydra_text(self) -> str:
         about = _copied(self._found.hydra["hydra"])
-        about["overrides"] = {**about["overrides"], "task": list(words)}
-        about["job"] = {**about["job"], "override_dirname": ",".join(sorted(words))}
-        texts = {"config.yaml": raw, "hydra.yaml": {"hydra": about}, "overrides.yaml": list(words)}
-        return {name: _yaml(content) for name, content in texts.items()}
+        about["overrides"] = {**about["overrides"], "task": [_HERE]}
+        about["job"] = {**about["job"], "override_dirname": _HERE}
+        return _yaml({"hydra": about})
 
 
 def freeze(config_dir: Path | None, to: Path) -> None:
@@ -255,6 +267,11 @@ def _copied(node: Any) -> Any:
     if isinstance(node, dict):
         return {key: _copied(value) if isinstance(value, dict | list) else value for key, value in node.items()}
     return [_copied(value) if isinstance(value, dict | list) else value for value in node]
+
+
+def _inner(section: str, key: str, value: Any) -> str:
+    """The lines of a key two levels down, as they stand in a whole file."""
+    return _yaml({"hydra": {section: {key: value}}}).split("\n", 2)[2]
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]

@@ -123,8 +123,9 @@ class SweepState:
         elif _has_value(trial) and (self._best is None or self._rank(trial) < self._rank(self._best)):
             self._best = trial
 
-    def _rank(self, trial: Trial) -> float:
-        return (-1.0 if self.aims[0].mode == "max" else 1.0) * (trial.value or 0.0)
+    def _rank(self, trial: Trial) -> tuple[float, int]:
+        """Less is better; of equals the first trial, whichever of them ended first."""
+        return (-1.0 if self.aims[0].mode == "max" else 1.0) * (trial.value or 0.0), trial.number
 
     def run_folder(self, trial: Trial, index: int) -> Path:
         """Where a run of a trial lies."""

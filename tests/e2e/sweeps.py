@@ -1,4 +1,4 @@
-"""Sweeps through the real command: run to their end, or started, looked at, interrupted and killed with all they began."""
+"""Sweeps by the real command: run to their end; or started, looked at, interrupted, killed with all they began."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ a killed sweep have more of it in test_sweep_kills.py, those on schedules in tes
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from datetime import datetime
 from itertools import pairwise
@@ -15,32 +16,40 @@ from typing import Any
 
 import pytest
 
-from hpo_cli.record.metrics import best_value
+from hpo_cli.sweep.executors.local_slots import cores
+from tests.command_line import child
 from tests.e2e.sweeps import SMALL, TINY, Swept, begin, hpo_run, ledger, rows, runs_of, sweep
-from tests.sweep.failing import MODULE
+from tests.sweep.failing import MODULE, OPTIONS
 
 NAMED = {
-    "slow": {"loss.what": "none", "loss.slow": 0.25},
-    "raises": {"loss.what": "raise", "loss.slow": 0.001},
-    "well": {"loss.what": "none", "loss.slow": 0.002},
-    "killed once": {"loss.what": "kill", "loss.slow": 0.003},
-    "killed always": {"loss.what": "kill", "loss.slow": 0.004},
-    "nan": {"loss.what": "nans", "loss.slow": 0.005},
-    "well too": {"loss.what": "none", "loss.slow": 0.006},
+    "slow": "loss.slow=0.25",
+    "raises": "loss.what=raise",
+    "well": "loss.what=none",
+    "killed_once": "loss.what=kill loss.once=$DONE",
+    "killed_always": "loss.what=kill",
+    "diverges": "loss.what=nans",
+    "well_too": "loss.at=6",
 }
 """The trials of one sweep in which much goes wrong, in their order."""
 
 
 @pytest.fixture(scope="module")
 def troubled(tmp_path_factory: pytest.TempPathFactory) -> Swept:
-    """Two slots; zipped lists: three of seven trials fail, each in its own way, and one is let down once."""
+    """Two slots: three of seven trials fail, each in its own way, and one is let down once."""
     place = tmp_path_factory.mktemp("troubled")
-    once = ["null"] * len(NAMED)
-    once[list(NAMED).index("killed once")] = str(place / "done")
-    keys = ("loss.what", "loss.slow")
-    lists = [f"{key}={','.join(str(setting[key]) for setting in NAMED.values())}" for key in keys]
-    zipped = f"sweep.zip=[[{','.join(keys)},loss.once]]"
-    return sweep(*SMALL, "lr=0.01", *lists, f"loss.once={','.join(once)}", zipped, "sweep.workers=2", cwd=place)
+    shutil.copytree(OPTIONS, place / "mine")
+    (place / "mine" / "experiment").mkdir()
+    for name, words in NAMED.items():
+        lines = [word.replace("$DONE", str(place / "done")).split("=") for word in words.split()]
+        text = "".join(f"{key}: {value}\n" for key, value in lines)
+        text = text.replace("loss.", "  ") if "loss." in text else text
+        head = "# @package _global_\n# One of the trials\n"
+        (place / "mine" / "experiment" / f"{name}.yaml").write_text(
+            head + ("loss:\n" if "loss." in words else "") + text
+        )
+    shared = [word for word in SMALL if not word.startswith(("trainer.threads=", "--config-dir", str(OPTIONS)))]
+    words = ("--config-dir", "mine", *shared, "lr=0.01", f"experiment={','.join(NAMED)}", "sweep.workers=2")
+    return sweep(*words, cwd=place)
 
 
 def number(name: str) -> int:
@@ -85,16 +94,16 @@ def test_1_a_trial_that_does_badly_is_stopped(tmp_path: Path) -> None:
 def test_2_what_goes_wrong_ends_its_own_trial_alone(troubled: Swept) -> None:
     found = {name: troubled.state.trial(number(name)).status for name in NAMED}
     assert found == {
-        "slow": "finished", "raises": "failed", "well": "finished", "killed once": "finished",
-        "killed always": "failed", "nan": "failed", "well too": "finished",
+        "slow": "finished", "raises": "failed", "well": "finished", "killed_once": "finished",
+        "killed_always": "failed", "diverges": "failed", "well_too": "finished",
     }  # fmt: skip
     assert troubled.code == 1
 
 
 def test_2_what_the_machine_may_have_caused_is_tried_again_from_its_checkpoint(troubled: Swept) -> None:
-    assert ends(troubled, "killed once") == ["lost", "finished"]
-    assert ends(troubled, "killed always") == ["lost", "lost", "failed"]
-    assert (ends(troubled, "raises"), ends(troubled, "nan")) == (["failed"], ["failed"])
+    assert ends(troubled, "killed_once") == ["lost", "finished"]
+    assert ends(troubled, "killed_always") == ["lost", "lost", "failed"]
+    assert (ends(troubled, "raises"), ends(troubled, "diverges")) == (["failed"], ["failed"])
     (resumed,) = ledger(runs_of(troubled.folder)[f"-{number('killed once')}"], "resumed")
     assert resumed["step"] in (2, 4), "a checkpoint before the fifth batch"
     undisturbed = rows(runs_of(troubled.folder)[f"-{number('well')}"])
@@ -168,8 +177,8 @@ def test_6_errors_are_told_as_they_happen_and_all_of_them_at_the_end(troubled: S
     assert max(told) < last, "while another one trains"
     for name, reason in (
         ("raises", "went wrong on purpose"),
-        ("killed always", "signal 9"),
-        ("nan", "is nan at step 5"),
+        ("killed_always", "signal 9"),
+        ("diverges", "is nan at step 5"),
     ):
         found = [line for line in lines if f"trial {number(name)} " in line and reason in line]
         assert len(found) >= 2, f"{name}: at once, and at the end"
@@ -179,25 +188,25 @@ def test_6_results_come_together(troubled: Swept) -> None:
     found = json.loads(hpo_run("best", str(troubled.folder), "--json", cwd=troubled.folder.parent).stdout)
     best = json.loads((troubled.folder / "best.json").read_text())
     assert found["best"]["trial"] == best["trial"]
-    assert {row["trial"] for row in found["trials"]} == set(range(1, len(NAMED) + 1))
-    values = [best_value(rows(folder), "val/accuracy", "max") for folder in runs_of(troubled.folder).values()]
-    assert best["value"] == max(value for value in values if value is not None)
+    assert {row["trial"] for row in found["leaderboard"] if row["rank"]} == {
+        number(name) for name in ("slow", "well", "killed_once", "well_too")
+    }
+    runs = [runs_of(troubled.folder)[f"-{row['trial']}"] for row in found["leaderboard"] if row["rank"]]
+    assert best["value"] == max(row["val/accuracy"] for folder in runs for row in rows(folder) if "val/accuracy" in row)
 
 
-def test_6_a_dry_run_lists_the_trials_and_trains_none(tmp_path: Path) -> None:
-    words = ("-m", *TINY, "lr=0.1,0.01", "batch_size=16,32", "--dry-run")
-    done = hpo_run(*words, cwd=tmp_path)
+def test_6_and_7_a_dry_run_lists_the_trials_and_lists_go_together_when_they_are_zipped(tmp_path: Path) -> None:
+    zipped = ("lr=0.1,0.01", "batch_size=16,32", "sweep.zip=[[lr,batch_size]]")
+    done = hpo_run("-m", *TINY, "optimizer=adam,sgd", *zipped, "--dry-run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    lines = [line.split() for line in done.stdout.splitlines()]
-    assert [line[-2:] for line in lines if line and line[0] in "1234"][:4] == [
-        ["0.1", "16"], ["0.1", "32"], ["0.01", "16"], ["0.01", "32"],
-    ]  # fmt: skip
+    assert [line.split() for line in done.stdout.splitlines() if "optimizer=" in line] == [
+        ["1", "optimizer=adam", "lr=0.1", "batch_size=16"],
+        ["2", "optimizer=adam", "lr=0.01", "batch_size=32"],
+        ["3", "optimizer=sgd", "lr=0.1", "batch_size=16"],
+        ["4", "optimizer=sgd", "lr=0.01", "batch_size=32"],
+    ]
+    assert "cost" in done.stdout
     assert not list(tmp_path.iterdir()), "nothing is left"
-
-
-def test_7_lists_go_together_when_they_are_zipped(troubled: Swept) -> None:
-    found = [{key: trial.setting[key] for key in ("loss.what", "loss.slow")} for trial in troubled.state.trials]
-    assert found == list(NAMED.values())
 
 
 def test_8_slots_share_the_cores_and_each_trial_is_in_a_worker_of_its_own(troubled: Swept) -> None:
@@ -205,6 +214,8 @@ def test_8_slots_share_the_cores_and_each_trial_is_in_a_worker_of_its_own(troubl
     scheduler = troubled.of("joined")[0]["who"]["pid"]
     assert scheduler not in pids.values()
     assert pids[f"-{number('slow')}"] not in [pids[f"-{n}"] for n in range(2, 8)], "it had its process for itself"
+    threads = [ledger(folder, "data")[0]["threads"] for folder in runs_of(troubled.folder).values()]
+    assert threads == [max(1, cores() // 2)] * len(NAMED)
 
 
 def process_of(folder: Path) -> int:
@@ -301,9 +312,7 @@ print("compositions", len(calls), "heavy", heavy, "code", code)
 def test_11_options_are_composed_once_and_who_schedules_imports_no_torch(tmp_path: Path) -> None:
     said = {}
     for rates in ("0.01,0.02", "0.01,0.02,0.03,0.04"):
-        words = ("-m", *TINY, "optimizer=adam,sgd", f"lr={rates}", "sweep.workers=2", f"sweep.dir={len(rates)}")
-        from tests.command_line import child
-
+        words = ("-m", *TINY, "optimizer=adam,sgd", f"lr={rates}", "sweep.workers=2", f"sweep.dir=s{len(rates)}")
         done = child(*words, cwd=tmp_path, code=COUNTED)
         assert done.code == 0, done.err
         said[rates] = next(line for line in done.out.splitlines() if line.startswith("compositions"))
