@@ -50,6 +50,15 @@ def page(found: Digest, *, top: int) -> Iterator[Line]:
     yield line(Span("page   ", styles.QUIET), f"hpo-run report {found.state.id}")
 
 
+def summary(found: Digest, *, top: int = 5) -> Iterator[Line]:
+    """What is shown when a sweep ends; nothing where there is nothing to compare."""
+    if len(found.ranked) > 1:
+        yield from board(found, top=top)
+        yield from lead(found)
+        yield from importance(found)
+        yield from courses(found)
+
+
 def heading(found: Digest) -> Iterator[Line]:
     """What the sweep is and how it stands."""
     state, facts = found.state, found.summary

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import random
 import statistics
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpo_cli.report.dimensions import condition_of, value_of
@@ -159,7 +163,6 @@ def _by_ped_anova(table: Table, costs: Mapping[int, float], space: Sequence[Dime
 
 def _measured(frozen: Sequence[FrozenTrial], costs: Sequence[float]) -> dict[str, float]:
     import optuna
-    from optuna.importance import PedAnovaImportanceEvaluator
 
     for trial, cost in zip(frozen, costs, strict=True):
         trial.value = cost
@@ -168,8 +171,26 @@ def _measured(frozen: Sequence[FrozenTrial], costs: Sequence[float]) -> dict[str
     top = max(_TOP_SHARE, min(_MOST_TOP_SHARE, _FEWEST_TOP / len(costs)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that many equal values make all importances equal
-        found = PedAnovaImportanceEvaluator(target_quantile=top).evaluate(study)
+        found = _ped_anova()(target_quantile=top).evaluate(study)
     return {name: float(value) for name, value in found.items()}
+
+
+def _ped_anova() -> Any:
+    """Optuna's evaluator without its neighbours in the package, which import scikit-learn and pandas: 1.5 s."""
+    import optuna
+
+    name = "optuna.importance"
+    if name in sys.modules:
+        from optuna.importance import PedAnovaImportanceEvaluator
+
+        return PedAnovaImportanceEvaluator
+    package = sys.modules[name] = ModuleType(name)
+    package.__path__ = [str(Path(optuna.__file__).parent / "importance")]
+    try:
+        return import_module(f"{name}._ped_anova").PedAnovaImportanceEvaluator
+    finally:
+        del sys.modules[name]  # whoever imports it by name gets the whole
+
 
 
 def _frozen(table: Table, costs: Mapping[int, float], space: Sequence[Dimension]) -> list[FrozenTrial]:

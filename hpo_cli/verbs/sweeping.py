@@ -207,9 +207,12 @@ class Workers:
 
 
 def _conclude(state: SweepState, interrupts: Interrupts) -> int:
+    from hpo_cli.console.leaderboard import summary
     from hpo_cli.console.sweep_end import conclude
+    from hpo_cli.report.digest import digest
 
-    conclude(state, interrupted=interrupts.name if interrupts.count else "")
+    board = [] if interrupts.count else list(summary(digest(state)))
+    conclude(state, interrupted=interrupts.name if interrupts.count else "", leaderboard=board)
     if interrupts.count:
         return interrupts.exit_code
     return 1 if state.num_failed or not state.trials else 0
