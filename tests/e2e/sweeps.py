@@ -96,6 +96,8 @@ class Going:
 
     def __post_init__(self) -> None:
         self.tag = uuid.uuid4().hex
+        self.is_left = False
+        """Whether what it began may live on."""
         self.output = self.cwd / f"output-{self.tag}.txt"
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
@@ -107,7 +109,8 @@ class Going:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.kill()
+        if not self.is_left:
+            self.kill()
 
     @property
     def said(self) -> str:
