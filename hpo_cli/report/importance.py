@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hpo_cli.sweep.fold import SweepState
     from hpo_cli.sweep.space import Dimension
 
-Method = Literal["PED-ANOVA", "rank correlation", "none"]
+Method = Literal["PED-ANOVA", "rank correlation", "one at a time", "none"]
 ENOUGH = 20  # trials for PED-ANOVA
 _FEWEST = 6  # trials for a rank correlation
 _TOP_SHARE, _FEWEST_TOP, _MOST_TOP_SHARE = 0.1, 5, 0.5
@@ -74,13 +74,15 @@ class Importances:
 def importances(state: SweepState) -> Importances:
     """The importance of every dimension for the first aim: by PED-ANOVA from 20 trials on, else by ranks.
 
+    A sensitivity sweep, which changes one dimension at a time, has each one's spread of values instead.
+
     Trials are compared at one epoch (`fair_values`). A dimension that is not always active counts in the trials in
     which it is: PED-ANOVA weighs it by how many of all and of the best trials those are.
     Source: Watanabe, Bansal and Hutter 2023 (PED-ANOVA), with conditions as Optuna 5 does them.
     """
     fair = fair_values(state.trials)
     table = {number: _point(state, number) for number in fair.values}
-    method = _method(len(fair.values))
+    method: Method = "one at a time" if state.settings.search == "sensitivity" else _method(len(fair.values))
     costs = {n: (-v if state.aims[0].mode == "max" else v) for n, v in fair.values.items()}
     raw = _MEASURES[method](table, costs, state.space.dimensions)
     total = sum(raw.values())
@@ -116,7 +118,9 @@ def _cautions(method: Method, fair: Fair, rows: Sequence[Importance], *, epochs:
     if method == "none":
         yield f"importance needs {_FEWEST} trials with a value, and there are {num}"
         return
-    if method == "rank correlation":
+    if method == "one at a time":
+        yield "the spread of values along each knob, the others as in the base point: how knobs act together is not seen"
+    elif method == "rank correlation":
         yield f"by rank correlations over {num} trials: only trends that go one way show (PED-ANOVA from {ENOUGH} on)"
     else:
         yield f"by PED-ANOVA over {num} trials: how far the best ones differ from all, less what chance would give"
@@ -139,6 +143,23 @@ def _surprises(rows: Sequence[Importance]) -> Iterator[str]:
 
 
 Table = Mapping[int, Mapping[str, Any]]
+
+
+def _by_spread(table: Table, costs: Mapping[int, float], space: Sequence[Dimension]) -> dict[str, float]:
+    """How far the values reach when one dimension alone leaves the base point, which is the first trial."""
+    base = table.get(1)
+    if base is None:
+        return {}
+    found: dict[str, float] = {}
+    for one in space:
+        along = [costs[n] for n, point in table.items() if _is_along(point, base, one.name)]
+        if one.name in base and len(along) > 1:
+            found[one.name] = max(along) - min(along)
+    return found
+
+
+def _is_along(point: Mapping[str, Any], base: Mapping[str, Any], name: str) -> bool:
+    return {**point, name: None} == {**base, name: None}
 
 
 def _by_ped_anova(table: Table, costs: Mapping[int, float], space: Sequence[Dimension]) -> dict[str, float]:
@@ -190,7 +211,6 @@ def _ped_anova() -> Any:
         return import_module(f"{name}._ped_anova").PedAnovaImportanceEvaluator
     finally:
         del sys.modules[name]  # whoever imports it by name gets the whole
-
 
 
 def _frozen(table: Table, costs: Mapping[int, float], space: Sequence[Dimension]) -> list[FrozenTrial]:
@@ -283,4 +303,9 @@ def _by_nothing(table: Table, costs: Mapping[int, float], space: Sequence[Dimens
     return {}
 
 
-_MEASURES = {"PED-ANOVA": _by_ped_anova, "rank correlation": _by_ranks, "none": _by_nothing}
+_MEASURES = {
+    "PED-ANOVA": _by_ped_anova,
+    "rank correlation": _by_ranks,
+    "one at a time": _by_spread,
+    "none": _by_nothing,
+}

@@ -96,7 +96,7 @@ def ask(wish: Wish, *, allow: Sequence[str] = ()) -> Asked:
     first = {key: choices[0] for key, choices in _listed(found).items()}
     plan = composer.made({**first, **(found.inner[0] if found.inner else {})}).plan
     dimensions = [*found.dimensions, *_own(wish, plan.choices, base)]
-    space = Space(tuple(dimensions), _read_by_conditions(dimensions, plan.config, plan.choices))
+    space = Space(tuple(dimensions), _base_of(dimensions, plan.config, plan.choices))
     settings = decide(wish.settings, space)
     return Asked(
         words=wish.words.overrides,
@@ -147,11 +147,9 @@ def _own(wish: Wish, choices: Mapping[str, str], base: ComposeWords) -> Sequence
     return own_space({**choices, **_listed(found)}, groups, config_dir=base.config_dir, taken=found.taken)
 
 
-def _read_by_conditions(
-    dimensions: Sequence[Dimension], config: Mapping[str, Any], choices: Mapping[str, str]
-) -> dict[str, Any]:
-    """What the config has where conditions look."""
-    keys = {condition.key for one in dimensions for condition in one.when}
+def _base_of(dimensions: Sequence[Dimension], config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
+    """What the config has where conditions look, and for every key that is searched: the base point."""
+    keys = {condition.key for one in dimensions for condition in one.when} | {k for one in dimensions for k in one.keys}
     return {key: choices[key] if key in choices else _at(config, key) for key in sorted(keys)}
 
 

@@ -18,6 +18,7 @@ from hpo_cli.sweep.fold import SweepState
 from hpo_cli.sweep.space import Condition, Dimension, Space
 from hpo_cli.sweep.state import Run, Trial
 from tests.report.sweeps import ASHA, Sweep, read
+from tests.sweep.fake import began
 
 UNIT = {"low": 0.0, "high": 1.0}
 LINEAR = Space(tuple(Dimension(name, (name,), **UNIT) for name in ("c", "idle", "a", "b")))  # type: ignore[arg-type]
@@ -149,3 +150,31 @@ def test_an_lr_that_hardly_mattered_is_remarked_on(tmp_path: Path) -> None:
     assert any(text.startswith("lr is expected first and hardly mattered") for text in found.cautions)
     usual = importances(state_of(tmp_path / "usual", space, lambda s: s["lr"], trials=80))
     assert not any("hardly mattered" in text for text in usual.cautions)
+
+
+def test_one_knob_at_a_time_is_measured_by_its_spread(tmp_path: Path) -> None:
+    """Values by hand: lr moves the value by 0.3, momentum by 0.1, the weight decay not at all."""
+    state = SweepState(tmp_path / "abc")
+    space = [
+        {"name": key, "keys": [key], "low": 0.0, "high": 1.0}
+        for key in ("lr", "optimizer.momentum", "optimizer.weight_decay")
+    ]
+    state.replay([began(settings={"search": "sensitivity"}, space=space)])
+    base = {"lr": 0.5, "optimizer.momentum": 0.5, "optimizer.weight_decay": 0.5}
+    points = [({}, 0.6), ({"lr": 0.1}, 0.5), ({"lr": 0.9}, 0.8), ({"optimizer.momentum": 0.9}, 0.7)]
+    points += [({"optimizer.weight_decay": 0.1}, 0.6), ({"optimizer.weight_decay": 0.9}, 0.6)]
+    for number, (change, value) in enumerate(points, start=1):
+        setting = {**base, **change}
+        ended = {"status": "finished", "epoch": 4, "values": [value], "reports": [[4, [value]]]}
+        state.replay(
+            [
+                {"event": "proposed", "trial": number, "setting": setting, "plan_id": str(number), "until": None},
+                {"event": "started", "trial": number, "run": 0},
+                {"event": "ended", "trial": number, "run": 0, **ended},
+            ]
+        )
+    found = importances(state)
+    assert found.method == "one at a time"
+    assert {row.name: round(row.share or 0, 3) for row in found.rows} == {
+        "lr": 0.75, "optimizer.momentum": 0.25, "optimizer.weight_decay": 0.0,
+    }  # fmt: skip
