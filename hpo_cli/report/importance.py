@@ -119,7 +119,7 @@ def _cautions(method: Method, fair: Fair, rows: Sequence[Importance], *, epochs:
         yield f"importance needs {_FEWEST} trials with a value, and there are {num}"
         return
     if method == "one at a time":
-        yield "the spread of values along each knob, the others as in the base point: how knobs act together is not seen"
+        yield "the spread of values along each knob, the others as the base point has them; not how they act together"
     elif method == "rank correlation":
         yield f"by rank correlations over {num} trials: only trends that go one way show (PED-ANOVA from {ENOUGH} on)"
     else:

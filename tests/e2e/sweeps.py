@@ -152,6 +152,7 @@ class Going:
                     os.kill(pid, signal.SIGKILL)
             self.process.poll()
             if not found:
+                self.process.wait(PATIENCE_S)
                 return
             assert time.monotonic() < end, "something of it cannot be killed"
             time.sleep(0.01)

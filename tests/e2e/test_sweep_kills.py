@@ -43,10 +43,10 @@ def kill_and_go_on(*words: str, cwd: Path, seed: int, most: int, alone: float = 
     rng = random.Random(seed)
     for num in range(most):
         with begin(*words, cwd=cwd) as going:
-            at = len(going.log) + rng.randint(2, 6)
-            while going.process.poll() is None and len(going.log) < at:
+            at = written(going.folder) + rng.randint(3, 25)
+            while going.process.poll() is None and written(going.folder) < at:
                 time.sleep(0.005)
-            time.sleep(rng.uniform(0, 0.5))
+            time.sleep(rng.uniform(0, 0.1))
             if going.process.poll() is not None:
                 return going.wait(), num
             if rng.random() < alone:
@@ -54,6 +54,11 @@ def kill_and_go_on(*words: str, cwd: Path, seed: int, most: int, alone: float = 
                 going.process.wait()
                 going.is_left = True
     return sweep(*words, cwd=cwd), most
+
+
+def written(folder: Path) -> int:
+    """Lines of the sweep's log and its runs' ledgers: what has happened so far, whatever it was."""
+    return sum(path.read_bytes().count(b"\n") for path in folder.glob("**/*.jsonl") if path.name != "metrics.jsonl")
 
 
 def num_resumed(folder: Path) -> int:

@@ -155,10 +155,8 @@ def test_an_lr_that_hardly_mattered_is_remarked_on(tmp_path: Path) -> None:
 def test_one_knob_at_a_time_is_measured_by_its_spread(tmp_path: Path) -> None:
     """Values by hand: lr moves the value by 0.3, momentum by 0.1, the weight decay not at all."""
     state = SweepState(tmp_path / "abc")
-    space = [
-        {"name": key, "keys": [key], "low": 0.0, "high": 1.0}
-        for key in ("lr", "optimizer.momentum", "optimizer.weight_decay")
-    ]
+    keys = ("lr", "optimizer.momentum", "optimizer.weight_decay")
+    space = [{"name": key, "keys": [key], **UNIT} for key in keys]
     state.replay([began(settings={"search": "sensitivity"}, space=space)])
     base = {"lr": 0.5, "optimizer.momentum": 0.5, "optimizer.weight_decay": 0.5}
     points = [({}, 0.6), ({"lr": 0.1}, 0.5), ({"lr": 0.9}, 0.8), ({"optimizer.momentum": 0.9}, 0.7)]
