@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from math import ceil, inf, nextafter
+from math import ceil
 from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, QuotedString, RangeSweep, Sweep
@@ -14,10 +14,13 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, O
 from hpo_cli import rules
 from hpo_cli.compose import parsed_value
 from hpo_cli.errors import ConfigError, did_you_mean
-from hpo_cli.sweep.dimension import Condition, Dimension
+from hpo_cli.sweep.dimension import SIGMA, Condition, Dimension
 
+MOST_VALUES = 1_000_000
+"""More values than that are not listed."""
 TAGS = ("log", "int", "low", "medium", "high", "prior:VALUE", "if:KEY:VALUE")
 _NO_RULE: rules.Rule = {}
+_LITTLE = 1e-6
 
 
 def dimension_of_word(
@@ -50,7 +53,9 @@ def _values(override: Override, told: Tags, rule: rules.Rule, *, is_whole: bool)
     if isinstance(sweep, IntervalSweep):
         start, end = sweep.start or 0, sweep.end or 0
         is_whole = is_whole or (isinstance(start, int) and isinstance(end, int))
-        low, high = _open_ends(float(start), float(end), rule, is_whole=is_whole)
+        low, high = float(start), float(end)
+        if told.scale == "linear":  # what lies next to 0 is no end of a log scale
+            low, high = _open_ends(low, high, rule, is_whole=is_whole)
         return {"low": low, "high": high, "scale": told.scale, "kind": "int" if is_whole else "float"}
     values = listed_values(override)
     if isinstance(sweep, RangeSweep) and not sweep.shuffle and sweep.step > 0 and len(values) > 1:
@@ -74,12 +79,10 @@ def _is_reference(value: object) -> bool:
 
 
 def _open_ends(low: float, high: float, rule: rules.Rule, *, is_whole: bool) -> tuple[float, float]:
-    """The ends of an interval; one that the rule just forbids is the next number inside."""
-    if low == rule.get("above"):
-        low = low + 1 if is_whole else nextafter(low, inf)
-    if high == rule.get("below"):
-        high = high - 1 if is_whole else nextafter(high, -inf)
-    return low, high
+    """The ends of an interval; one that the rule just forbids moves a little inside: 0 .. 1 may be 0 .. 0.999999."""
+    little = 1 if is_whole else _LITTLE * (high - low)
+    above, below = low == rule.get("above"), high == rule.get("below")
+    return low + little * above, high - little * below
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,9 @@ class Tags:
         """The tags of an override. Raises ConfigError for one that says nothing here."""
         sweep = override.value()
         told = cls()
-        for tag in sorted(sweep.tags) if isinstance(sweep, Sweep) else ():
+        tags = sorted(sweep.tags) if isinstance(sweep, Sweep) else []
+        _refuse_twice(key, tags)
+        for tag in tags:
             word, _, rest = (part.strip() for part in tag.partition(":"))
             if tag == "log":
                 told = replace(told, scale="log")
@@ -114,6 +119,14 @@ class Tags:
         if "confidence" in told.belief and "prior" not in told.belief:
             raise ConfigError(key, rule="has a confidence and no prior", fix="add a tag prior:VALUE")
         return told
+
+
+def _refuse_twice(key: str, tags: Sequence[str]) -> None:
+    beliefs = [tag for tag in tags if tag in SIGMA]
+    priors = [tag for tag in tags if tag.startswith("prior:")]
+    for found, what in ((priors, "prior"), (beliefs, "confidence")):
+        if len(found) > 1:
+            raise ConfigError(key, rule=f"has more than one {what} ({', '.join(found)})", fix="give one of them")
 
 
 def _condition(key: str, text: str) -> Condition:
@@ -134,16 +147,19 @@ def listed_values(override: Override, *, options: Sequence[str] = ()) -> list[An
     if not isinstance(sweep, RangeSweep):
         rule = "is a range, and only names can be listed here"
         raise ConfigError(override.key_or_group, rule=rule, fix="write the values with commas between them")
-    values = _steps(sweep)
+    values = _steps(override.key_or_group, sweep)
     if not values:
         raise ConfigError(override.key_or_group, rule="this range has no values", fix="write range(start,stop,step)")
     return _ordered(values, override)
 
 
-def _steps(sweep: RangeSweep) -> list[Any]:
+def _steps(key: str, sweep: RangeSweep) -> list[Any]:
     """What `range()` lists: as Hydra does, but 0.3 where it may say 0.30000000000000004."""
     start, stop, step = (Decimal(str(number)) for number in (sweep.start, sweep.stop, sweep.step))
     count = max(0, ceil((stop - start) / step)) if step else 0
+    if count > MOST_VALUES:
+        rule = f"lists {count:,} values, and {MOST_VALUES:,} is the most"
+        raise ConfigError(key, rule=rule, fix=f"search it: {key}=interval({sweep.start},{sweep.stop})")
     is_whole = all(isinstance(number, int) for number in (sweep.start, sweep.stop, sweep.step))
     values = [start + index * step for index in range(count)]
     return [int(value) if is_whole else float(value) for value in values]
@@ -175,6 +191,8 @@ def joined(dimensions: list[Dimension], names: Any) -> list[Dimension]:
         raise ConfigError(
             "sweep.zip", names, rule="is a list of lists of keys", fix="write sweep.zip=[[lr,batch_size]]"
         )
+    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+        raise ConfigError("sweep.zip", names, rule=f"names {twice[0]} twice", fix="name each key once")
     by_name = {one.name: one for one in dimensions}
     for name in names:
         if name not in by_name:

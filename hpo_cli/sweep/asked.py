@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from hpo_cli.errors import ConfigError
@@ -20,6 +21,7 @@ class Asked:
     base: the words of every trial.   first: the first option of each group that is listed.   plan: of both.
     inner: what each run of a trial has besides its setting.
     parent: {run, at} where trials are branches of a run.   launcher: words for a launcher of Hydra's.
+    config_dir, config_name: what the words are composed with; those of the parent where there is one.
     """
 
     words: tuple[str, ...]
@@ -32,6 +34,8 @@ class Asked:
     first: Mapping[str, Any]
     parent: Mapping[str, Any] | None = None
     launcher: tuple[str, ...] = ()
+    config_dir: Path | None = None
+    config_name: str = "config"
 
     def to_json(self) -> dict[str, Any]:
         """The fields of the event `began`."""
@@ -50,6 +54,8 @@ class Asked:
             "launcher": list(self.launcher),
             "first": dict(self.first),
             "choices": dict(self.plan.choices),
+            "config_dir": None if self.config_dir is None else str(self.config_dir.resolve()),
+            "config_name": self.config_name,
         }
 
 

@@ -9,10 +9,13 @@ from typing import Any
 from hpo_cli.errors import ConfigError, UserError
 from hpo_cli.record.atomic import sync_folder
 from hpo_cli.record.folder import create_parent_folder
-from hpo_cli.sweep.fold import SweepState
-from hpo_cli.sweep.log import SWEEP, FolderLog
+from hpo_cli.sweep.fold import Hears, SweepState
+from hpo_cli.sweep.log import LOCK, SWEEP, FolderLog
 
-CONF = "conf"
+CONF = "frozen"
+"""Where the option files lie as they were when the sweep began."""
+OWN = {SWEEP, LOCK, CONF}
+"""What may lie in a folder that is about to become a sweep's: another process may be at it, too."""
 
 
 def new_folder(outputs: str, name: str, *, at: str | None) -> Path:
@@ -22,7 +25,8 @@ def new_folder(outputs: str, name: str, *, at: str | None) -> Path:
     """
     if at is None:
         return create_parent_folder(outputs, name)
-    folder = Path(at)
+    folder = Path(at).resolve()
+    _refuse_other_things(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         sync_folder(folder.parent)
@@ -30,6 +34,14 @@ def new_folder(outputs: str, name: str, *, at: str | None) -> Path:
         rule = f"cannot be made ({error.strerror})"
         raise ConfigError("sweep.dir", at, rule=rule, fix="give another place") from error
     return folder
+
+
+def read_anew(folder: Path, hears: Hears) -> tuple[SweepState, FolderLog]:
+    """The sweep in `folder` once more, for somebody who is to hear everything that happened to it, in that order."""
+    state, log = SweepState(folder, hears=hears), FolderLog(folder)
+    with log.locked():
+        state.replay(log.news())
+    return state, log
 
 
 def open_sweep(folder: Path, begin: Callable[[Path], Mapping[str, Any]] | None = None) -> tuple[SweepState, FolderLog]:
@@ -52,3 +64,16 @@ def open_sweep(folder: Path, begin: Callable[[Path], Mapping[str, Any]] | None =
     if not state.began:
         raise UserError(f"{folder}: the beginning of its {SWEEP} is lost; begin another sweep")
     return state, log
+
+
+def _refuse_other_things(folder: Path) -> None:
+    """Raise ConfigError for a folder that is somebody else's."""
+    try:
+        found = [path.name for path in folder.iterdir() if path.name not in OWN]
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError("sweep.dir", str(folder), rule=f"is no folder ({error.strerror})") from error
+    if found and not (folder / SWEEP).exists():
+        rule = f"holds other things ({found[0]}), and no sweep"
+        raise ConfigError("sweep.dir", str(folder), rule=rule, fix="give a new folder")

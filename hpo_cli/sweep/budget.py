@@ -13,8 +13,14 @@ from hpo_cli.sweep.fold import SweepState
 from hpo_cli.sweep.state import Trial
 
 
-def why_no_more(state: SweepState, *, seconds: float) -> str:
-    """Why no further trial begins, empty while one may. seconds: how long the sweep has been running in all."""
+def why_no_new(state: SweepState) -> str:
+    """Why no further trial begins, empty while one may. Those that wait at a rung may still be promoted."""
+    trials = state.settings.trials
+    return f"all {trials} trials are there" if trials is not None and len(state.trials) >= trials else ""
+
+
+def why_over(state: SweepState, *, seconds: float) -> str:
+    """Why nothing further begins or goes on, empty while it may. seconds: how long the sweep was driven in all."""
     settings = state.settings
     if settings.on_failure == "stop" and state.num_failed:
         return "a trial failed (sweep.on_failure=stop)"
@@ -24,8 +30,6 @@ def why_no_more(state: SweepState, *, seconds: float) -> str:
         return f"sweep.minutes={settings.minutes:g} are over"
     if settings.epochs is not None and state.trained_epochs >= settings.epochs:
         return f"sweep.epochs={settings.epochs} are trained"
-    if settings.trials is not None and len(state.trials) >= settings.trials:
-        return f"all {settings.trials} trials are there"
     return ""
 
 
@@ -34,7 +38,14 @@ def reached(state: SweepState, target: float) -> bool:
     best = state.best()
     if best is None or best.value is None:
         return False
-    return best.value >= target if state.aims[0].mode == "max" else best.value <= target
+    return is_reached(best.value, target, mode=state.aims[0].mode)
+
+
+def is_reached(value: float | None, target: float, *, mode: str) -> bool:
+    """Whether a value is at the target or better."""
+    if value is None:
+        return False
+    return value >= target if mode == "max" else value <= target
 
 
 def to_clean(state: SweepState, *, disk: int, waiting: Literal["may go on", "are over"] = "may go on") -> list[Trial]:
@@ -46,9 +57,10 @@ def to_clean(state: SweepState, *, disk: int, waiting: Literal["may go on", "are
     bits.
     """
     sign = 1.0 if state.aims[0].mode == "max" else -1.0
-    there = [trial for trial in state.trials if trial.number not in state.cleaned]
-    waits = [trial for trial in there if trial.status == "paused"]
-    over = [trial for trial in there if trial.is_over] + (waits if waiting == "are over" else [])
+    over, waits = list(state.over.values()), []
+    if waiting == "are over" or state.settings.disk_gb is not None:
+        waits = [one for one in state.trials if one.status == "paused" and one.number not in state.cleaned]
+    over += waits if waiting == "are over" else []
     ranked = heapq.nlargest(len(over), over, key=lambda trial: _worth(trial, sign))
     keep = ranked[: state.settings.keep_best]
     budget = None if state.settings.disk_gb is None else int(state.settings.disk_gb * 1e9)
@@ -83,7 +95,7 @@ def checkpoint_files(state: SweepState, trial: Trial) -> Iterable[Path]:
     """The checkpoint files of a trial's runs."""
     for index in range(len(trial.runs)):
         folder = state.run_folder(trial, index) / CHECKPOINTS
-        yield from (path for path in folder.glob("*") if path.is_file())
+        yield from (path for path in folder.rglob("*") if path.is_file())
 
 
 def clean(state: SweepState, trial: Trial) -> None:

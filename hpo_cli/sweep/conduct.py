@@ -13,6 +13,7 @@ from hpo_cli.record.lease_file import read_lease
 from hpo_cli.record.metrics import number
 from hpo_cli.sweep import budget
 from hpo_cli.sweep.drive import POLL_S, Driver
+from hpo_cli.sweep.endings import status_left_behind
 from hpo_cli.sweep.executors.contract import Ended, Job
 from hpo_cli.sweep.fold import SweepState
 from hpo_cli.sweep.interrupts import Interrupts
@@ -62,6 +63,7 @@ class Session:
     _cleaned_at: int = 0
     _num_ended: int = 0
     _best: tuple[int, float | None] | None = None
+    _has_stopped: bool = False
 
     def run(self) -> str:
         """Drive until the sweep is over or is left; why it ended."""
@@ -75,6 +77,7 @@ class Session:
                 if driver.is_over:
                     break
                 self._obey()
+                self._stop_at_target()
                 ended = driver.tools.executor.wait(POLL_S)
             return self._conclude()
         finally:
@@ -122,18 +125,20 @@ class Session:
         """Remove the checkpoints that the budget gives up. waiting: what is true of the trials that wait at a rung."""
         driver = self.driver
         state = driver.state
-        disk = 0
-        if state.settings.disk_gb is not None:
-            kept = (trial for trial in state.trials if trial.number not in state.cleaned)
-            disk = sum(budget.checkpoint_bytes(state, trial) for trial in kept)
-        gone = budget.to_clean(state, disk=disk, waiting=waiting)
-        if not gone:
-            return
-        for trial in gone:
-            budget.clean(state, trial)
-        with driver.log.locked():
+        with driver.log.locked():  # no other process orders one of these trials meanwhile
             state.replay(driver.log.news())
-            driver.write({"event": "cleaned", "trials": [trial.number for trial in gone]})
+            gone = budget.to_clean(state, disk=self._disk(), waiting=waiting)
+            for trial in gone:
+                budget.clean(state, trial)
+            if gone:
+                driver.write({"event": "cleaned", "trials": [trial.number for trial in gone]})
+
+    def _disk(self) -> int:
+        """Bytes of all checkpoints; 0 where nobody asks."""
+        state = self.driver.state
+        if state.settings.disk_gb is None:
+            return 0
+        return sum(budget.checkpoint_bytes(state, one) for one in state.trials if one.number not in state.cleaned)
 
     def _reclaim(self) -> list[Event]:
         """Take back the runs of processes that are no more."""
@@ -147,10 +152,10 @@ class Session:
             driver.state.replay(driver.log.news())
             for trial, run in lost:
                 if (trial, run) in driver.state.running:
-                    folder = driver.state.run_folder(driver.state.trial(trial), run)
-                    status = driver.tools.facts(folder).status
-                    status = status if status in ("finished", "stopped") else "interrupted"
-                    written += driver.write(driver.ended_event(trial, run, status, reason="its sweep was killed"))
+                    one = driver.state.trial(trial)
+                    status = status_left_behind(one, driver.tools.facts(driver.state.run_folder(one, run)))
+                    reason = "" if status == "finished" else "its sweep was killed"
+                    written += driver.write(driver.ended(trial, run, status, reason=reason))
         return written
 
     def _is_gone(self, place: tuple[int, int]) -> bool:
@@ -172,6 +177,14 @@ class Session:
             for job in driver.jobs.values():
                 driver.tools.executor.end(job, "kill")
 
+    def _stop_at_target(self) -> None:
+        """The value that was looked for is there: the trials that still run save and end."""
+        driver = self.driver
+        if driver.has_hit and not self._has_stopped:
+            self._has_stopped = True
+            for job in driver.jobs.values():
+                driver.tools.executor.end(job, "save")
+
     def _look(self) -> None:
         """How far the runs here are, by their heartbeats."""
         self._live = {place: live_run(self.driver, job) for place, job in self.driver.jobs.items()}
@@ -183,7 +196,7 @@ class Session:
         driver = self.driver
         with driver.log.locked():
             driver.state.replay(driver.log.news())
-            driver.write({"event": "joined", "who": dict(driver.who), "workers": driver.tools.executor.slots})
+            driver.join()
 
     def _leave(self) -> None:
         driver = self.driver
@@ -217,7 +230,7 @@ def live_run(driver: Driver, job: Job) -> LiveRun:
         epochs=_whole(said.get("epochs")) or driver.state.epochs,
         step=_whole(said.get("step")),
         total_steps=_whole(said.get("total")),
-        reports=trial.runs[job.run].reports,
+        reports=trial.runs[job.run].live,
         paused=said.get("status") == "paused",
     )
 

@@ -19,6 +19,8 @@ SIGMA: Mapping[Confidence, float] = {"low": 0.4, "medium": 0.25, "high": 0.1}
 PRIOR_SHARE = 0.5
 """How many of the draws follow the prior; the others do not know it, in case it is wrong."""
 _BELOW_ONE = math.nextafter(1.0, 0.0)
+_DIGITS = 6
+"""Significant digits of a value that is drawn; more where a range is narrower than these can tell apart."""
 
 
 @dataclass(frozen=True)
@@ -111,17 +113,23 @@ class Dimension:
         return self.stride is None or same(self._rung(self._nearest(value)), value)  # type: ignore[arg-type]
 
     def at(self, u: float) -> Any:
-        """The value at share `u` of the dimension, 0 <= u < 1: uniform u gives values that are uniform in its scale."""
+        """The value at share `u` of the dimension, 0 <= u < 1: uniform u gives values that are uniform in its scale.
+
+        Those of a dense range have six significant digits, so that a command can be read: 0.00316228.
+        """
         u = min(max(u, 0.0), _BELOW_ONE)
         if self.choices is not None:
             return self.choices[int(u * len(self.choices))]
         if self.scale == "linear" and self.size is not None:
             return self._rung(int(u * self.size))
         value = self._between(u)
-        return value if self.stride is None else self._rung(self._nearest(value))
+        return _readable(value, *self.ends) if self.stride is None else self._rung(self._nearest(value))
 
     def where(self, value: Any) -> float:
-        """The share at which `value` lies: `at(where(value))` is the value again. Raises ConfigError for others."""
+        """The share at which `value` lies: `at(where(value))` is the value again, to the digits of `at`.
+
+        Raises ConfigError for a value that the dimension does not have.
+        """
         if not self.contains(value):
             raise ConfigError(self.name, value, rule=f"is not in {self}")
         if self.choices is not None:
@@ -181,6 +189,19 @@ class Dimension:
 
 
 _FIX = "write lr=interval(1e-4,1e-1) or lr=1e-2,1e-3"
+
+
+def _readable(value: float, low: float, high: float) -> float:
+    """The number of few digits that is nearest to a value of low .. high, and never outside; an end is itself.
+
+    >>> _readable(0.0031622776601683794, 1e-4, 1e-1), _readable(9.999999999999999e-06, 1e-5, 1e-1)
+    (0.00316228, 1e-05)
+    """
+    if value in (low, high) or not math.isfinite(high - low):
+        return value
+    narrow = math.floor(math.log10(max(abs(low), abs(high)) / (high - low)))
+    found = float(f"{value:.{min(_DIGITS + max(0, narrow), 17)}g}")
+    return min(max(found, low), high)
 
 
 def same(one: object, other: object) -> bool:

@@ -9,39 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from hpo_cli.errors import ConfigError
-from hpo_cli.plan import RunPlan
-from hpo_cli.sweep.budget import why_no_more
+from hpo_cli.record.ledger import now
+from hpo_cli.record.process import life_of
+from hpo_cli.sweep.budget import is_reached, reached, why_no_new, why_over
+from hpo_cli.sweep.endings import ended_event
 from hpo_cli.sweep.executors.contract import Adoption, Ended, Executor, Job
 from hpo_cli.sweep.facts import Facts, reports_of
-from hpo_cli.sweep.fold import SweepState
+from hpo_cli.sweep.fold import SweepState, seconds_between
 from hpo_cli.sweep.log import Log
 from hpo_cli.sweep.orders import Exploit, GoOn, New
+from hpo_cli.sweep.proposing import Made, next_proposal
+from hpo_cli.sweep.reclaim import process_of
 from hpo_cli.sweep.schedulers.contract import Scheduler
 from hpo_cli.sweep.search.contract import Search
+from hpo_cli.sweep.search.memory import MemoryLimit, over
 from hpo_cli.sweep.state import Event, Trial
 
 POLL_S = 0.2
-MOST_ATTEMPTS = 100
-"""Proposals for one trial that are refused or known already, before the search counts as exhausted."""
-
-
-class Made(Protocol):
-    """A setting made a plan."""
-
-    @property
-    def plan(self) -> RunPlan:
-        """What is trained."""
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The overrides that compose it."""
-
-    @property
-    def hydra_files(self) -> Mapping[str, str]:
-        """Name -> text for the run's `.hydra/`, as Hydra would write it for these words."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +35,7 @@ class Tools:
     """What a driver works with. Each can be replaced by one in virtual time.
 
     make: setting -> its plan; raises ConfigError.   facts: what the run of an ended job reached.
-    prune: tells the run of a job to stop for good, and why.   begin: what a new run is started with, by its words.
-    banned: why a setting is out of the question.   seconds: a clock.   command: the words that make a run again.
+    prune: tells the run of a job to stop for good, and why.   seconds: a clock.   command: what makes a run again.
     link: the newest state of the run in the first folder, made a file of the second one; None where it has none.
     """
 
@@ -58,7 +43,6 @@ class Tools:
     make: Callable[[Mapping[str, Any]], Made]
     facts: Callable[[Path], Facts]
     prune: Callable[[Job, str], None]
-    banned: Callable[[Sequence[Trial], Mapping[str, Any]], str | None]
     seconds: Callable[[], float]
     command: Callable[[Made], list[str]]
     link: Callable[[Path, Path], str | None]
@@ -86,18 +70,32 @@ class Driver:
         self.jobs: dict[tuple[int, int], Job] = {}
         self.reported: dict[tuple[int, int], int] = {}
         """The newest epoch that each job has told."""
+        self._told: set[tuple[int, int]] = set()
+        """The jobs that were told to stop for good."""
         self.no_more = ""
         """Why no further trial begins; empty while one may."""
+        self._seconds_before = state.seconds_before
         self.is_closing = False
         self._began = tools.seconds()
         self._exhausted = ""
         self._num_edits = len(state.edits)
+        self._memory = MemoryLimit()
+        self.has_hit = False
+        """Whether a trial that still trains is at the target of the sweep."""
         state.hears = scheduler.heard
 
     @property
     def seconds(self) -> float:
         """How long the sweep has been running, in all its sessions."""
-        return self.state.seconds_before + self.tools.seconds() - self._began
+        return self._seconds_before + self.tools.seconds() - self._began
+
+    def join(self) -> None:
+        """Say that this process drives the sweep, and which ones that did were killed. Only while the log is locked."""
+        dead = [other for other in self.state.joined if life_of(process_of(other.get("who") or {})) == "dead"]
+        self.write(*({"event": "left", "who": one["who"], "seen": self.state.last_at, "why": "killed"} for one in dead))
+        since = seconds_between(self.state.driven_since, now()) if self.state.joined else 0.0
+        self._seconds_before = self.state.seconds_before + since
+        self.write({"event": "joined", "who": dict(self.who), "workers": self.tools.executor.slots})
 
     def write(self, *events: Event) -> list[Event]:
         """Append events to the log and take them in. Only while it is locked."""
@@ -119,23 +117,31 @@ class Driver:
         """Read the newest rows of all runs that train here; the trials that the scheduler wants stopped, and why."""
         verdicts = []
         for place, job in list(self.jobs.items()):
+            trial = self.state.trial(job.trial)
+            if trial.stopping and place not in self._told:  # by another driver, or before this one was called
+                verdicts.append((trial, trial.why))
             rows = self.tools.executor.rows(job)
             if not rows:
                 continue
-            trial = self.state.trial(job.trial)
             run = trial.runs[job.run]
             newest = self.reported.get(place, 0)
             is_again = any(0 < row.get("epoch", newest + 1) <= newest for row in rows)  # it went back
-            after = None if is_again or not newest else run.reports[newest]
+            after = None if is_again else run.live.get(newest)
             found = reports_of(rows, self.state.aims, self.state.settings.reduce, after=after)
             if found:
-                run.reports = {**run.reports, **found}
+                run.live = {**run.live, **found} if newest else {**run.reports, **found}
                 self.reported[place] = max(found)
+            self._look_at_target(trial)
             self.scheduler.heard(trial)
             why = None if trial.stopping else self.scheduler.verdict(trial, self.state.trials)
             if why:
                 verdicts.append((trial, why))
         return verdicts
+
+    def _look_at_target(self, trial: Trial) -> None:
+        target, live = self.state.settings.target, trial.live
+        if target is not None and live and is_reached(live[max(live)][0], target, mode=self.state.aims[0].mode):
+            self.has_hit = True
 
     def prune(self, trial: Trial, why: str) -> None:
         """Stop a trial for good: its runs are told, and end by themselves."""
@@ -144,7 +150,8 @@ class Driver:
             if not trial.stopping and not trial.is_over:
                 self.write({"event": "stopping", "trial": trial.number, "why": why})
         for place, job in self.jobs.items():
-            if place[0] == trial.number:
+            if place[0] == trial.number and place not in self._told:
+                self._told.add(place)
                 self.tools.prune(job, why)
 
     @property
@@ -154,11 +161,22 @@ class Driver:
             return False
         if self.is_closing:
             return True
-        return not (self.state.is_held or self.state.running or self.state.ready)
+        return not (self.state.is_held or self.state.running or (self.state.ready and self._may_begin))
+
+    @property
+    def _may_begin(self) -> bool:
+        return not (self.is_closing or self.state.is_held or self._is_at_target)
+
+    @property
+    def _is_at_target(self) -> bool:
+        target = self.state.settings.target
+        return target is not None and (self.has_hit or reached(self.state, target))
 
     def _next_jobs(self, written: list[Event]) -> list[Job]:
         jobs: list[Job] = []
-        while not (self.is_closing or self.state.is_held) and len(self.jobs) < self.tools.executor.slots:
+        if self._is_at_target:
+            self.no_more = f"sweep.target={self.state.settings.target:g} is reached"
+        while self._may_begin and len(self.jobs) < self.tools.executor.slots:
             place = next(iter(self.state.ready), None)
             if place is None:
                 events = self._order()
@@ -176,8 +194,9 @@ class Driver:
         """What the scheduler wants next, as events that are in the log; empty for nothing."""
         if self._num_edits != len(self.state.edits):  # there may be more settings now
             self._num_edits, self._exhausted = len(self.state.edits), ""
-        self.no_more = self._exhausted or why_no_more(self.state, seconds=self.seconds)
-        order = self.scheduler.next(self.state.trials, may_begin=not self.no_more)
+        end = why_over(self.state, seconds=self.seconds)
+        self.no_more = end or self._exhausted or why_no_new(self.state)
+        order = None if end else self.scheduler.next(self.state.trials, may_begin=not self.no_more)
         if isinstance(order, New):
             return self._propose(order)
         if isinstance(order, GoOn):
@@ -188,31 +207,30 @@ class Driver:
 
     def _propose(self, order: New) -> list[Event]:
         """A new trial in the log; the scheduler is asked again when there is none."""
-        number = len(self.state.trials) + 1
-        said: list[Event] = []
-        for attempt in range(max(MOST_ATTEMPTS, self.search.size or 0)):
-            setting = self.search.propose(self.state.trials, number, attempt=attempt)
-            if setting is None:
-                break
-            reason = self.tools.banned(self.state.trials, setting)
-            made = None
-            if reason is None:
-                try:
-                    made = self.tools.make({**setting, **self.state.inner[0]})
-                except ConfigError as error:
-                    reason = str(error)
-            if made is None:
-                said += self._refuse(setting, reason or "")
-                continue
-            plan_id = made.plan.plan_id
-            if self.state.settings.duplicates == "skip" and plan_id in self.state.plan_ids:
-                continue
-            proposed = {"event": "proposed", "trial": number, "setting": dict(setting), "plan_id": plan_id}
-            more = {"notes": dict(order.notes), "until": order.until, "words": list(made.words)}
-            return [*said, *self.write({**proposed, **more})]
-        self._exhausted = self._why_exhausted()
-        self.no_more = self._exhausted
-        return [*said, *self._order()]
+        state = self.state
+        skips = state.settings.duplicates == "skip"
+        found = next_proposal(
+            self.search,
+            state.trials,
+            self.tools.make,
+            inner=state.inner,
+            known=lambda plan_id: skips and plan_id in state.plan_ids,
+            banned=lambda setting: over(self._memory.of(state.trials), setting),
+        )
+        said = [event for setting, reason in found.refused for event in self._refuse(setting, reason)]
+        if found.setting is None or found.made is None:
+            self._exhausted = self.no_more = self._why_exhausted()
+            return [*said, *self._order()]
+        proposed = {
+            "event": "proposed",
+            "trial": len(state.trials) + 1,
+            "setting": dict(found.setting),
+            "plan_id": found.made.plan.plan_id,
+            "notes": dict(order.notes),
+            "until": order.until,
+            "words": list(found.made.words),
+        }
+        return [*said, *self.write(proposed)]
 
     def _why_exhausted(self) -> str:
         num, refused = len(self.state.trials), self.state.refused
@@ -234,7 +252,7 @@ class Driver:
             for place, run in zip(places, target.runs, strict=True)
         ]
         if None in files:  # the other one has nothing to give
-            return {"event": "ordered", "trial": order.trial, "until": order.until, "why": ""}
+            return {"event": "ordered", "trial": order.trial, "until": order.otherwise, "why": ""}
         return {
             "event": "adopting",
             "trial": order.trial,
@@ -284,38 +302,20 @@ class Driver:
         }
 
     def _record(self, end: Ended) -> list[Event]:
+        """An ending in the log, unless another driver has taken the run over meanwhile."""
         job = end.job
         place = (job.trial, job.run)
         self.jobs.pop(place, None)
         self.reported.pop(place, None)
-        return self.write(self.ended_event(job.trial, job.run, end.status, reason=end.reason, cause=end.cause))
+        self._told.discard(place)
+        started = self.state.trial(job.trial).runs[job.run].started or {}
+        if place not in self.state.running or started.get("attempt") != job.attempt or started["process"] != self.who:
+            return []
+        return self.write(self.ended(job.trial, job.run, end.status, reason=end.reason, cause=end.cause))
 
-    def ended_event(self, number: int, index: int, status: str, *, reason: str = "", cause: str = "") -> Event:
-        """How a run ended, by its job and its files, in the sweep's terms."""
+    def ended(self, number: int, index: int, status: str, *, reason: str = "", cause: str = "") -> Event:
+        """How a run ended, by its executor's status and its files, as an event."""
         trial = self.state.trial(number)
-        run = trial.runs[index]
         facts = self.tools.facts(self.state.run_folder(trial, index))
-        standing = self._standing(trial, facts, status, cause=cause, lost=run.lost)
-        return {
-            "event": "ended",
-            "trial": number,
-            "run": index,
-            "status": standing,
-            "epoch": facts.epoch,
-            "reports": [[epoch, list(values)] for epoch, values in facts.reports.items()],
-            "values": None if facts.values is None else list(facts.values),
-            "seconds": facts.seconds,
-            "reason": "" if standing in ("finished", "paused") else reason or facts.reason,
-            "cause": cause,
-        }
-
-    def _standing(self, trial: Trial, facts: Facts, status: str, *, cause: str, lost: int) -> str:
-        if status == "finished":
-            return "finished"
-        if status == "stopped":
-            if trial.stopping or trial.until is None:
-                return "stopped"
-            return "paused" if facts.epoch >= trial.until else "stopped"
-        if status == "interrupted" or cause == "asked":
-            return "interrupted"
-        return "lost" if cause == "machine" and lost < self.state.settings.retries else "failed"
+        retries = self.state.settings.retries
+        return ended_event(trial, index, facts, status=status, reason=reason, cause=cause, retries=retries)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,9 @@ _TAKES: Mapping[str, str] = {
 """Event -> the method of SweepState that takes it in."""
 
 
+_NO_RANK = (0.0, 0)
+
+
 class SweepState:
     """A sweep as its log tells it.
 
@@ -67,6 +71,8 @@ class SweepState:
         self.plan_ids: dict[str, int] = {}
         self.ready: dict[tuple[int, int], None] = {}
         self.running: dict[tuple[int, int], None] = {}
+        self.over: dict[int, Trial] = {}
+        """Trials that will not train again and still have their checkpoints."""
         self.refused: list[Event] = []
         self.joined: list[Event] = []
         self.edits: list[Event] = []
@@ -76,15 +82,18 @@ class SweepState:
         self.trained_epochs = 0
         self.num_failed = 0
         self._best: Trial | None = None
+        self._best_rank = _NO_RANK
         self.seconds_before = 0.0
+        """How long at least one process has driven it, without those that do now."""
+        self.driven_since = self.last_at = ""
         self.aims: tuple[Aim, ...] = ()
         self.settings: SweepSettings
         self.space: Space
 
     @property
     def id(self) -> str:
-        """The name of its folder."""
-        return self.folder.name
+        """What it was called when it began; its runs are called after it, wherever its folder is now."""
+        return str(self.began.get("id") or self.folder.name)
 
     @property
     def name(self) -> str:
@@ -118,10 +127,11 @@ class SweepState:
 
     def _compare(self, trial: Trial) -> None:
         """Keep the best in mind, so that no ending has to look at all trials."""
-        if trial is self._best:
+        if trial is self._best and not (_has_value(trial) and self._rank(trial) <= self._best_rank):  # it got worse
             self._best = min((one for one in self.trials if _has_value(one)), key=self._rank, default=None)
-        elif _has_value(trial) and (self._best is None or self._rank(trial) < self._rank(self._best)):
+        elif _has_value(trial) and (self._best is None or self._rank(trial) < self._best_rank):
             self._best = trial
+        self._best_rank = _NO_RANK if self._best is None else self._rank(self._best)
 
     def _rank(self, trial: Trial) -> tuple[float, int]:
         """Less is better; of equals the first trial, whichever of them ended first."""
@@ -134,6 +144,7 @@ class SweepState:
     def replay(self, events: Iterable[Event]) -> None:
         """Take events in. Those of unknown kinds are passed over."""
         for event in events:
+            self.last_at = event.get("at", self.last_at)
             if event["event"] in _TAKES:
                 getattr(self, _TAKES[event["event"]])(event)
 
@@ -181,6 +192,7 @@ class SweepState:
         run = trial.runs[event["run"]]
         run.status, run.started, run.attempts = "running", event, run.attempts + 1
         self.cleaned.discard(trial.number)
+        self.over.pop(trial.number, None)
         self.ready.pop((trial.number, run.index), None)
         self.running[trial.number, run.index] = None
         self.hears(trial)
@@ -193,13 +205,13 @@ class SweepState:
         epoch = event.get("epoch") or 0
         self.trained_epochs += max(0, epoch - run.epoch)
         run.status, run.epoch = _LEADS_TO.get(event["status"], "failed"), epoch
-        run.reports = {epoch: clean_values(values) for epoch, values in event.get("reports") or ()}
+        run.reports = run.live = {epoch: clean_values(values) for epoch, values in event.get("reports") or ()}
         run.values = clean_values(event["values"]) if event.get("values") is not None else None
         run.seconds = event.get("seconds") or 0.0
         run.reason, run.cause = event.get("reason") or "", event.get("cause") or ""
         if event["status"] == "lost":
             run.lost += 1
-        if event["status"] in ("paused", "finished"):
+        if trial.status in ("paused", "finished"):
             trial.adopt = None
         if run.status == "waiting":
             self.ready[place] = None
@@ -211,6 +223,7 @@ class SweepState:
         if trial.status in ("failed", "stopped"):
             for other in trial.runs:
                 self.ready.pop((trial.number, other.index), None)
+        self._note_over(trial)
         self._compare(trial)
         self.hears(trial)
 
@@ -221,6 +234,7 @@ class SweepState:
             if run.status in ("waiting", "paused"):
                 run.status = "stopped"
                 self.ready.pop((trial.number, run.index), None)
+        self._note_over(trial)
         self.hears(trial)
 
     def _edit(self, event: Event) -> None:
@@ -228,25 +242,45 @@ class SweepState:
         self._configure(event)
         self.ended = None
 
+    def _note_over(self, trial: Trial) -> None:
+        """Whether it is one of those that could give their checkpoints up; none while a process is at work in it."""
+        if trial.is_over and not any(run.status == "running" for run in trial.runs):
+            self.over[trial.number] = trial
+
     def _join(self, event: Event) -> None:
+        if not self.joined:
+            self.driven_since = event.get("at", "")
         self.joined.append(event)
         self.ended = None
 
     def _leave(self, event: Event) -> None:
-        self.seconds_before += event.get("seconds") or 0.0
-        self.joined = [other for other in self.joined if other.get("who") != event.get("who")]
+        """seen: the last sign of a process that was killed, where another one says so."""
+        left = [other for other in self.joined if other.get("who") != event.get("who")]
+        if self.joined and not left:
+            self.seconds_before += seconds_between(self.driven_since, event.get("seen") or event.get("at", ""))
+        self.joined = left
 
     def _hold(self, event: Event) -> None:
         self.is_held = event["event"] == "held"
 
     def _clean(self, event: Event) -> None:
         self.cleaned.update(event["trials"])
+        for number in event["trials"]:
+            self.over.pop(number, None)
 
     def _refuse(self, event: Event) -> None:
         self.refused.append(event)
 
     def _conclude(self, event: Event) -> None:
         self.ended = event
+
+
+def seconds_between(first: str, second: str) -> float:
+    """From one time of a log to another, 0 where one of them is missing."""
+    try:
+        return max(0.0, (datetime.fromisoformat(second) - datetime.fromisoformat(first)).total_seconds())
+    except ValueError:
+        return 0.0
 
 
 def _has_value(trial: Trial) -> bool:

@@ -31,13 +31,14 @@ class GoOn:
 class Exploit:
     """A waiting trial takes over the state of trial `source`, with `changes` of hot knobs, and trains on.
 
-    changes: key -> new value.
+    changes: key -> new value.   otherwise: the epoch to train to where the source has no state to give.
     """
 
     trial: int
     source: int
     changes: Mapping[str, Any]
     until: int | None = None
+    otherwise: int | None = None
     why: str = ""
 
 

@@ -18,6 +18,8 @@ SchedulerName = Literal["none", "median", "plateau", "asha", "hyperband", "pbt"]
 
 TRIALS = 20
 """How many trials an endless search has when nobody says."""
+MOST_SETTINGS = 1_000_000
+"""A grid of more settings than that is not listed."""
 UNLEARNT = ("random", "qmc")
 """Searches that need no results: a population can be drawn from them at once."""
 
@@ -142,6 +144,14 @@ class _Keys:
 
 
 def _list_problems(key: str, value: Any) -> Iterator[Problem]:
+    """What the words of a rule cannot say."""
+    if key in ("dir", "resume") and value is not None and not value.strip():
+        yield Problem(f"{SWEEP}.{key}", "must be a folder", "give one, or leave it out", value)
+    if key == "storage" and value not in (None, "none") and "://" not in value:
+        rule = "must be a URL, none or null"
+        yield Problem(f"{SWEEP}.storage", rule, f"write {SWEEP}.storage=sqlite:///sweep.db", value)
+    if key == "factors" and not value:
+        yield Problem(f"{SWEEP}.factors", "must name a factor", f"write {SWEEP}.factors=[0.8,1.25]", value)
     if key == "groups" and value is not None:
         for group in value:
             if group not in OWN_GROUPS:
@@ -173,6 +183,9 @@ def _grid_problems(search: str | None, space: Space) -> Iterator[Problem]:
         if one.size is None:
             fix = f"write {one.keys[0]}=range(low,high,step) or a list, or set {SWEEP}.search=random"
             yield Problem(one.name, f"is a range without steps ({one}), and a grid lists its values", fix)
+    if search == "grid" and (space.size or 0) > MOST_SETTINGS:
+        rule = f"would list {space.size:,} settings, and {MOST_SETTINGS:,} is the most"
+        yield Problem(f"{SWEEP}.search", rule, f"list fewer values, or set {SWEEP}.search=random", search)
 
 
 def _frozen(value: Any) -> Any:

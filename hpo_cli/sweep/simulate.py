@@ -116,7 +116,6 @@ def virtual_tools(machines: VirtualMachines) -> Tools:
         make=_Made,
         facts=machines.facts,
         prune=machines.prune,
-        banned=lambda trials, setting: None,  # noqa: ARG005 - nothing is
         seconds=machines.seconds,
         command=lambda made: list(made.words),
         link=machines.link,

@@ -22,8 +22,8 @@ class Run:
     """One training run of a trial; with several seeds or folds a trial has several.
 
     folder: its name in the sweep's folder.   reports: epoch -> values as they were then, best or last as the sweep
-    reduces.   values: those of its end.   attempts: how often it was started.   lost: how often the machine failed it.
-    reason, cause: of its last ending.
+    reduces, by its last ending.   live: the same, and what it has told since.   values: those of its end.
+    attempts: how often it was started.   lost: how often the machine failed it.   reason, cause: of its last ending.
     """
 
     index: int
@@ -31,6 +31,7 @@ class Run:
     status: RunStatus = "waiting"
     epoch: int = 0
     reports: dict[int, Values] = field(default_factory=dict)
+    live: dict[int, Values] = field(default_factory=dict)
     values: Values | None = None
     seconds: float = 0.0
     attempts: int = 0
@@ -74,11 +75,16 @@ class Trial:
 
     @property
     def reports(self) -> dict[int, Values]:
-        """Epoch -> values, the mean over its runs, of the epochs that all of them have reported."""
-        if len(self.runs) == 1:
-            return self.runs[0].reports
-        common = set.intersection(*(set(run.reports) for run in self.runs))
-        return {epoch: mean_values([run.reports[epoch] for run in self.runs]) for epoch in sorted(common)}
+        """Epoch -> values, the mean over its runs, of the epochs that all of them had reported when they last ended.
+
+        The same for whoever reads the log: what a search learns from.
+        """
+        return mean_reports([run.reports for run in self.runs])
+
+    @property
+    def live(self) -> dict[int, Values]:
+        """As `reports`, with what running runs have told since, to the process that drives them."""
+        return mean_reports([run.live for run in self.runs])
 
     @property
     def values(self) -> Values | None:
@@ -101,6 +107,14 @@ class Trial:
     def is_over(self) -> bool:
         """Whether it will never train again."""
         return self.status in ("finished", "stopped", "failed")
+
+
+def mean_reports(found: list[dict[int, Values]]) -> dict[int, Values]:
+    """The mean at each epoch that all have; the very same object for one."""
+    if len(found) == 1:
+        return found[0]
+    common = set.intersection(*map(set, found))
+    return {epoch: mean_values([one[epoch] for one in found]) for epoch in sorted(common)}
 
 
 def mean_values(found: list[Values]) -> Values:

@@ -99,7 +99,7 @@ class Storage:
             number=trial.number,
             setting=trial.setting,
             status=trial.status,
-            reports=dict(trial.reports),
+            reports=dict(trial.live),
             values=trial.values,
             runs=tuple(run.folder for run in trial.runs),
             reason=trial.why,

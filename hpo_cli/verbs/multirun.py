@@ -62,7 +62,7 @@ def dry_run(words: ComposeWords, *, allow: Sequence[str] = ()) -> int:
     """Show what a sweep would train, and what it would cost; the exit code."""
     from hpo_cli.verbs.sweep_preview import preview
 
-    return preview(ask(read(words), allow=allow), words)
+    return preview(ask(read(words), allow=allow))
 
 
 def read(words: ComposeWords) -> Wish:
@@ -80,6 +80,7 @@ def ask(wish: Wish, *, allow: Sequence[str] = ()) -> Asked:
     """What is to be swept, with everything decided. Raises ConfigError naming every problem."""
     from hpo_cli.composer import Composer
     from hpo_cli.sweep.asked import Asked, aims_of, inner_of
+    from hpo_cli.sweep.schedulers.make import make_scheduler
     from hpo_cli.sweep.settings import decide
     from hpo_cli.sweep.space import Space
 
@@ -96,18 +97,23 @@ def ask(wish: Wish, *, allow: Sequence[str] = ()) -> Asked:
     first = {key: choices[0] for key, choices in _listed(found).items()}
     plan = composer.made({**first, **(found.inner[0] if found.inner else {})}).plan
     dimensions = [*found.dimensions, *_own(wish, plan.choices, base)]
+    _refuse_two_names(base.overrides, dimensions)
     space = Space(tuple(dimensions), _base_of(dimensions, plan.config, plan.choices))
     settings = decide(wish.settings, space)
+    aims = aims_of(found.aims, plan, settings)
+    make_scheduler(settings, epochs=plan.epochs, aims=aims, space=space, base=space.base)  # what it refuses is told now
     return Asked(
         words=wish.words.overrides,
         base=base.overrides,
         plan=plan,
         space=space,
         settings=settings,
-        aims=aims_of(found.aims, plan, settings),
+        aims=aims,
         inner=inner_of(found.inner, plan, settings),
         parent=parent,
         launcher=found.launcher,
+        config_dir=base.config_dir,
+        config_name=base.config_name,
         first=first,
     )
 
@@ -164,6 +170,17 @@ def _refuse_auto(words: Sequence[str]) -> None:
     if f"batch_size={AUTO}" in words:
         rule = "is measured for one model, and a sweep trains many"
         raise ConfigError("batch_size", AUTO, rule=rule, fix="give a number, or several: batch_size=32,64")
+
+
+def _refuse_two_names(words: Sequence[str], dimensions: Sequence[Dimension]) -> None:
+    """Raises ConfigError where a word of every trial sets what is varied under another name: no trial could begin."""
+    from hpo_cli.steer.hot import canonical
+
+    varied = {canonical(key): key for one in dimensions for key in one.keys}
+    for key in map(_key, words):
+        other = varied.get(canonical(key), key)
+        if other != key:
+            raise ConfigError(key, rule=f"is the same quantity as {other}, which is varied", fix="give one of them")
 
 
 def _key(word: str) -> str:

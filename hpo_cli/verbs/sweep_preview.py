@@ -6,10 +6,9 @@ from contextlib import closing
 from typing import Literal
 
 from hpo_cli.sweep.asked import Asked
-from hpo_cli.verbs.composing import ComposeWords
 
 
-def preview(asked: Asked, words: ComposeWords) -> int:
+def preview(asked: Asked) -> int:
     """Show them; the exit code. Raises UserError where the first setting does not train."""
     from hpo_cli.composer import Composer
     from hpo_cli.console.sweep_plan import Cost, show_plan
@@ -20,7 +19,7 @@ def preview(asked: Asked, words: ComposeWords) -> int:
     plan = asked.plan.to_dict()
     slots = asked.settings.workers or default_slots(plan)
     with closing(LocalExecutor(slots, preload=plan)) as executor:
-        composer = Composer(asked.base, config_dir=words.config_dir, config_name=words.config_name)
+        composer = Composer(asked.base, config_dir=asked.config_dir, config_name=asked.config_name)
         search = make_search(asked.settings, asked.space, asked.aims, base=asked.space.base)
         found = preview_of(asked, search, composer.made)
         timing = timed(asked, executor)

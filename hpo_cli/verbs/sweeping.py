@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from hpo_cli.errors import ConfigError
+from hpo_cli.errors import ConfigError, UserError
 from hpo_cli.record.process import this_process
 from hpo_cli.steer.commands import send
-from hpo_cli.sweep.begin import CONF, new_folder, open_sweep
+from hpo_cli.sweep.begin import CONF, new_folder, open_sweep, read_anew
 from hpo_cli.sweep.facts import read_facts
 from hpo_cli.sweep.interrupts import Interrupts
 from hpo_cli.verbs.composing import ComposeWords
@@ -49,15 +49,8 @@ def begin(asked: Asked, words: ComposeWords) -> Opened:
     from hpo_cli.composer import freeze
 
     def write(folder: Path) -> Mapping[str, Any]:
-        freeze(words.config_dir, folder / CONF)
-        flags = {"config_dir": None if words.config_dir is None else str(words.config_dir.resolve())}
-        return {
-            **asked.to_json(),
-            **flags,
-            "config_name": words.config_name,
-            "command": _command(words),
-            "cwd": str(Path.cwd()),
-        }
+        freeze(asked.config_dir, folder / CONF)
+        return {**asked.to_json(), "command": _command(words), "cwd": str(Path.cwd())}
 
     folder = new_folder(asked.plan.outputs, asked.plan.name, at=asked.settings.dir)
     return _opened(*open_sweep(folder, write))
@@ -72,6 +65,9 @@ def _opened(state: SweepState, log: FolderLog) -> Opened:
     from hpo_cli.composer import Composer
 
     began = state.began
+    if not (state.folder / CONF / "config.yaml").is_file():
+        fix = "restore the folder, or begin another sweep"
+        raise UserError(f"{state.folder / CONF}: the option files that the sweep began with are not there; {fix}")
     composer = Composer(began["base"], config_dir=state.folder / CONF, config_name=began.get("config_name") or "config")
     return Opened(state, log, composer)
 
@@ -121,13 +117,12 @@ def drive(opened: Opened, workers: Workers, interrupts: Interrupts, *, allow: Se
     from hpo_cli.sweep.editing import Editing
     from hpo_cli.sweep.storage import Storage
 
-    state = opened.state
-    announce(state)
-    with sweep_view(state) as view:
+    announce(opened.state)
+    with sweep_view(opened.state) as view:
         driver = _driver(opened, workers.ready_for(opened), allow)
-        with closing(Storage(state, say=view.said)) as storage:
+        with closing(Storage(driver.state, say=view.said)) as storage:
             Session(driver, view, storage, interrupts, Editing()).run()
-    return _conclude(state, interrupts)
+    return _conclude(driver.state, interrupts)
 
 
 def _driver(opened: Opened, executor: Executor, allow: Sequence[str]) -> Driver:
@@ -135,17 +130,17 @@ def _driver(opened: Opened, executor: Executor, allow: Sequence[str]) -> Driver:
     from hpo_cli.sweep.drive import Driver, Tools
     from hpo_cli.sweep.schedulers.make import make_scheduler
     from hpo_cli.sweep.search.make import make_search
-    from hpo_cli.sweep.search.memory import banned
 
     state = opened.state
+    with opened.log.locked():
+        state.replay(opened.log.news())
     settings, space, aims = state.settings, state.space, state.aims
     own = state.folder / CONF if state.began.get("config_dir") else None
     tools = Tools(
         executor=executor,
         make=opened.composer.made,
-        facts=lambda folder: read_facts(folder, state.aims, state.settings.reduce),
+        facts=partial(read_facts, aims=aims, reduce=settings.reduce),
         prune=_prune,
-        banned=banned,
         seconds=time.monotonic,
         command=partial(_run_command, config_dir=own, config_name=state.began.get("config_name")),
         link=link_newest,
@@ -157,10 +152,8 @@ def _driver(opened: Opened, executor: Executor, allow: Sequence[str]) -> Driver:
     )
     search = make_search(settings, space, aims, base=space.base)
     scheduler = make_scheduler(settings, epochs=state.epochs, aims=aims, space=space, base=space.base)
-    driver = Driver(state, opened.log, tools, search=search, scheduler=scheduler, who=this_process().to_json())
-    for trial in state.trials:
-        scheduler.heard(trial)
-    return driver
+    heard, log = read_anew(state.folder, scheduler.heard)
+    return Driver(heard, log, tools, search=search, scheduler=scheduler, who=this_process().to_json())
 
 
 def _run_command(made: Made, *, config_dir: Path | None, config_name: str | None) -> list[str]:

@@ -20,7 +20,7 @@ from hpo_cli.record.ledger import read_ledger
 from hpo_cli.record.line import is_adoption
 from hpo_cli.sweep.executors.local_slots import cores
 from tests.command_line import child
-from tests.e2e.sweeps import SMALL, TINY, Swept, begin, hpo_run, ledger, rows, runs_of, sweep, weights
+from tests.e2e.sweeps import SMALL, TINY, Swept, begin, hpo_run, ledger, rows, runs_of, sweep
 from tests.sweep.failing import MODULE, OPTIONS
 
 NAMED = {
@@ -82,6 +82,7 @@ def seconds_between(one: dict[str, Any], two: dict[str, Any]) -> float:
     return (datetime.fromisoformat(two["at"]) - datetime.fromisoformat(one["at"])).total_seconds()
 
 
+@pytest.mark.slow
 def test_1_a_trial_that_does_badly_is_stopped(tmp_path: Path) -> None:
     rates = "lr=0.05,0.04,0.03,0.02,0.000001"
     words = ("sweep.scheduler=median", "sweep.grace=2", "sweep.workers=1", "loss.slow=0.03", "epochs=6")
@@ -121,6 +122,7 @@ def test_3_the_same_words_again_run_nothing_again(troubled: Swept) -> None:
     assert len(troubled.state.trials) == len(NAMED)
 
 
+@pytest.mark.slow
 def test_3_a_finished_sweep_takes_further_trials_and_numbers_them_on(tmp_path: Path) -> None:
     words = (*TINY, "lr=tag(log,interval(1e-3,1e-1))", "sweep.workers=2")
     first = sweep(*words, "sweep.trials=2", cwd=tmp_path)
@@ -227,7 +229,7 @@ def process_of(folder: Path) -> int:
 
 @pytest.mark.slow
 def test_8_memory_that_trials_leak_does_not_add_up(tmp_path: Path) -> None:
-    words = ("loss.what=leak", "loss.at=1", "loss.leak_mb=50", "lr=tag(log,interval(1e-3,1e-1))", "sweep.trials=8")
+    words = ("loss.what=leak", "loss.at=1", "loss.leak_mb=100", "lr=tag(log,interval(1e-3,1e-1))", "sweep.trials=10")
     most: dict[str, int] = {}
     for worker in ("warm", "fork"):
         with begin(*TINY, *words, "sweep.workers=1", f"sweep.worker={worker}", cwd=tmp_path, dir=worker) as going:
@@ -235,10 +237,10 @@ def test_8_memory_that_trials_leak_does_not_add_up(tmp_path: Path) -> None:
             while going.process.poll() is None:
                 most[worker] = max(most[worker], *(resident_mb(pid) for pid in [going.process.pid, *going.pids()]))
             assert going.process.returncode == 0, going.said
-    leaked_mb = 8 * 4 * 50
+    leaked_mb = 10 * 4 * 100
     assert most["fork"] < most["warm"] + 100
-    assert most["fork"] < 0.5 * leaked_mb, "each process leaks its own 200 MB alone"
-    assert most["warm"] < 0.75 * leaked_mb, "a worker that grew is given up"
+    assert most["fork"] < 0.25 * leaked_mb, "each process leaks its own 400 MB alone"
+    assert most["warm"] < 0.6 * leaked_mb, "a worker that grew is given up"
 
 
 def resident_mb(pid: int) -> int:
@@ -275,6 +277,7 @@ def test_9_edited_files_reach_no_later_trial_and_two_sweeps_of_one_second_have_t
     assert "width: 9" in (tmp_path / "after" / "plan.yaml").read_text(), "negative control: the edit was one"
 
 
+@pytest.mark.slow
 def test_10_the_newest_optuna_is_what_searches(tmp_path: Path) -> None:
     optuna = pytest.importorskip("optuna")
     words = ("lr=tag(log,interval(1e-3,1e-1))", "sweep=tpe", "sweep.trials=4", "sweep.startup=2", "sweep.workers=2")
@@ -336,11 +339,6 @@ def test_12_a_trial_stops_at_its_rung_and_is_promoted_from_its_checkpoint(tmp_pa
         assert len(ledger(folder, "started")) == 1
         assert [row["epoch"] for row in rows(folder)] == list(range(1, trial.epoch + 1)), "no epoch is trained twice"
     assert swept.state.trained_epochs == sum(trial.epoch for trial in swept.state.trials) < 4 * 4
-    promoted = next(trial for trial in swept.state.trials if trial.status == "finished")
-    words = promoted.proposed["words"] if promoted.proposed else []
-    plain = hpo_run("--config-dir", str(OPTIONS), *words, "hydra.run.dir=plain", cwd=tmp_path)
-    assert plain.returncode == 0, plain.stderr
-    assert weights(tmp_path / "plain") == weights(runs_of(swept.folder)[f"-{promoted.number}"]) != ""
 
 
 def test_12_a_member_of_a_population_keeps_what_it_was_changed_to_through_every_restore(tmp_path: Path) -> None:

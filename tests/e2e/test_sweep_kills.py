@@ -5,6 +5,7 @@ The same: as one that was never killed, trial for trial and bit for bit.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -75,13 +76,13 @@ def check(whole: Swept, killed: Swept) -> None:
 
 
 def test_a_killed_sweep_ends_as_if_it_had_not_been_killed(tmp_path: Path) -> None:
-    words = (*SLOWLY, "sweep.trials=4", "sweep.workers=2")
+    words = (*SLOWLY, "epochs=2", "sweep.trials=3", "sweep.workers=2")
     (tmp_path / "whole").mkdir()
     whole = sweep(*words, cwd=tmp_path / "whole")
     with begin(*words, cwd=tmp_path) as going:
         going.await_(lambda one: any(ledger(run, "checkpointed") for run in runs_of(one.folder).values()))
         time.sleep(0.1)
-    assert [event["event"] for event in log_of(going.folder)].count("ended") < 4
+    assert [event["event"] for event in log_of(going.folder)].count("ended") < 3
     check(whole, sweep(*words, cwd=tmp_path))
     assert num_resumed(going.folder) > 0
     _spoil(runs_of(going.folder)["-2"] / "metrics.jsonl")
@@ -103,6 +104,26 @@ def test_kills_at_random_moments_change_nothing(name: str, seed: int, tmp_path: 
     check(whole, killed)
     assert num_kills >= 2
     assert num_resumed(killed.folder) > num_resumed(whole.folder), "some of the kills met a run in its middle"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("until", [2, None])
+def test_a_trial_that_was_promoted_just_before_the_kill_goes_on(until: int | None, tmp_path: Path) -> None:
+    """The stop at the rung before is the last that its files tell."""
+    words = (*SMALL, RATES, "epochs=4", "sweep=asha", "sweep.eta=2", "sweep.trials=1", *ONE)
+    swept = sweep(*words, cwd=tmp_path)
+    assert [(trial.status, trial.epoch) for trial in swept.state.trials] == [("paused", 1)]
+    (started,) = swept.of("started")
+    later = [
+        {"event": "ordered", "trial": 1, "until": until, "why": "among the best"},
+        {**started, "attempt": 2, "until": until},
+    ]
+    with (swept.folder / "sweep.jsonl").open("a") as log:
+        log.writelines(json.dumps({"at": started["at"], **event}) + "\n" for event in later)
+    again = sweep(*words, cwd=tmp_path)
+    trial = again.state.trial(1)
+    assert (trial.status, trial.epoch) == (("paused", 2) if until else ("finished", 4)), again.said
+    assert [event["step"] for event in ledger(runs_of(again.folder)["-1"], "resumed")] == [4]
 
 
 @pytest.mark.slow

@@ -96,6 +96,9 @@ class Plain:
         pass
 
 
+WHO = {"host": "h", "pid": 1}
+
+
 def began(**more: Any) -> dict[str, Any]:
     """The first event of a sweep."""
     from tests.sweep.settings import sweep_settings_json
@@ -108,7 +111,7 @@ def began(**more: Any) -> dict[str, Any]:
     return event | more
 
 
-def driver(
+def driver(  # noqa: PLR0913
     listed: Sequence[Mapping[str, Any]],
     *,
     curve: Curve = lambda setting, epoch: setting.get("x", 0.0) * epoch,
@@ -118,6 +121,7 @@ def driver(
     search: Any = None,
     refuses: Callable[[Mapping[str, Any]], bool] = lambda setting: False,
     folder: Path = Path("abc"),
+    who: Mapping[str, Any] | None = None,
     **began_with: Any,
 ) -> Driver:
     """A driver whose runs reach `curve(setting, epoch)`."""
@@ -146,13 +150,12 @@ def driver(
 
     tools = Tools(
         executor=executor, make=make, facts=facts, prune=lambda job, why: executor.end(job, "stop"),
-        banned=lambda trials, setting: None, seconds=lambda: 0.0, command=lambda made: ["hpo-run", *made.words],
+        seconds=lambda: 0.0, command=lambda made: ["hpo-run", *made.words],
         link=lambda source, target: "checkpoints/adopted.pt",
     )  # fmt: skip
-    found = Driver(
-        state, log, tools, search=search or Listed(listed), scheduler=scheduler or Plain(), who={"host": "h", "pid": 1}
-    )
-    state.replay(events)
+    state.replay(events[:1])
+    found = Driver(state, log, tools, search=search or Listed(listed), scheduler=scheduler or Plain(), who=who or WHO)
+    state.replay(events[1:])
     return found
 
 

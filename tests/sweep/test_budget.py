@@ -67,15 +67,19 @@ def test_cleaning_leaves_everything_but_checkpoints(state: SweepState) -> None:
 @pytest.mark.parametrize(
     ("settings", "seconds", "reason"),
     [
-        ({"trials": 6}, 0, "all 6 trials are there"),
-        ({"trials": 7}, 0, ""),
         ({"minutes": 2.0}, 121, "sweep.minutes=2 are over"),
         ({"minutes": 2.0}, 119, ""),
         ({"epochs": 6}, 0, "sweep.epochs=6 are trained"),
         ({"epochs": 7}, 0, ""),
         ({"target": 6.0}, 0, "sweep.target=6 is reached"),
         ({"target": 6.5}, 0, ""),
+        ({"trials": 6}, 0, ""),
     ],
 )
-def test_budgets(tmp_path: Path, settings: dict[str, Any], seconds: float, reason: str) -> None:
-    assert budget.why_no_more(sweep(tmp_path, **settings), seconds=seconds) == reason
+def test_budgets_end_everything(tmp_path: Path, settings: dict[str, Any], seconds: float, reason: str) -> None:
+    assert budget.why_over(sweep(tmp_path, **settings), seconds=seconds) == reason
+
+
+def test_the_number_of_trials_ends_new_ones_alone(tmp_path: Path) -> None:
+    assert budget.why_no_new(sweep(tmp_path / "a", trials=6)) == "all 6 trials are there"
+    assert budget.why_no_new(sweep(tmp_path / "b", trials=7)) == ""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hpo_cli.sweep.endings import status_left_behind
+from hpo_cli.sweep.facts import Facts
 from hpo_cli.sweep.fold import SweepState
 from hpo_cli.sweep.log import FolderLog, MemoryLog
 from hpo_cli.sweep.orders import Exploit, GoOn, New
-from tests.sweep.fake import FakeExecutor, Listed, Plain, driver, run
+from tests.sweep.fake import FakeExecutor, Listed, Plain, began, driver, run
 
 
 def settings(num: int) -> list[dict[str, Any]]:
@@ -167,7 +170,7 @@ def test_a_verdict_stops_a_running_trial_for_good() -> None:
 
     class Judge(Plain):
         def verdict(self, trial: Any, trials: Any) -> str | None:
-            return "worse than the median" if trial.reports.get(1, (0,))[0] == 0.25 else None
+            return "worse than the median" if trial.live.get(1, (0,))[0] == 0.25 else None
 
     found = driver(settings(2), scheduler=Judge(), executor=executor)
     found.step()
@@ -198,7 +201,7 @@ def test_a_sweep_that_is_replayed_from_any_prefix_of_its_log_ends_the_same() -> 
             with again.log.locked():
                 executor.started.append(again._job(*place))
                 executor.reached[f"abc-{place[0]}"] = 0
-                again.write(again.ended_event(*place, "interrupted"))
+                again.write(again.ended(*place, "interrupted"))
         run(again)
         assert [(t.setting, t.status, t.epoch) for t in again.state.trials] == [
             (t.setting, t.status, t.epoch) for t in whole.state.trials
@@ -230,3 +233,135 @@ def test_two_drivers_of_one_folder_share_the_trials(tmp_path: Path) -> None:
     starts = [job.trial for one in (first, second) for job in one.tools.executor.started]  # type: ignore[attr-defined]
     assert sorted(starts) == list(range(1, 21))
     assert all(len(one.tools.executor.started) > 2 for one in (first, second))  # type: ignore[attr-defined]
+
+
+# what a review found --------------------------------------------------------------------------------------------------
+
+
+def left_behind(found: Any, place: tuple[int, int], facts: Facts) -> str:
+    return status_left_behind(found.state.trial(place[0]), facts)
+
+
+def test_a_promoted_trial_that_is_killed_before_it_begins_is_begun_again() -> None:
+    """Its result still says that it stopped at the rung below."""
+    found = driver(settings(4), scheduler=TwoRungs())
+    for _ in range(8):
+        found.step(found.tools.executor.wait(0))
+        if len(found.state.trials) == 4 and found.state.trial(4).until is None:
+            break
+    at_rung = Facts(1, {1: (4.0,)}, (4.0,), status="stopped", who="sweep")
+    assert left_behind(found, (4, 0), at_rung) == "interrupted"
+    assert left_behind(found, (4, 0), Facts(4, status="finished")) == "finished"
+    assert left_behind(found, (4, 0), Facts(1, status="stopped", who="ada@laptop")) == "stopped"
+
+
+def test_a_trial_that_was_given_up_is_never_begun_again() -> None:
+    executor = FakeExecutor(slots=1)
+    found = driver(settings(2), executor=executor)
+    found.step()
+    found.prune(found.state.trial(1), "worse than the median")
+    executor.ends = [("failed", "killed by signal 9", "machine")]
+    run(found)
+    assert (found.state.trial(1).status, found.state.trial(1).runs[0].attempts) == ("stopped", 1)
+
+
+def test_what_another_driver_gave_up_is_told_to_the_run_here() -> None:
+    executor = FakeExecutor(slots=1)
+    found = driver(settings(2), executor=executor)
+    found.step()
+    with found.log.locked():
+        found.write({"event": "stopping", "trial": 1, "why": "elsewhere"})
+    for trial, why in found.watch():
+        found.prune(trial, why)
+    assert executor.ended == [("abc-1", "stop")]
+    assert found.watch() == []
+
+
+def test_an_ending_of_a_run_that_another_driver_has_taken_over_is_not_recorded() -> None:
+    log = MemoryLog()
+    first = driver(settings(1), log=log)
+    first.step()
+    with log.locked():
+        first.write(first.ended(1, 0, "interrupted"))
+        first.write({"event": "started", "trial": 1, "run": 0, "attempt": 2, "process": {"host": "other"}})
+    first.step(first.tools.executor.wait(0))
+    assert first.state.trial(1).runs[0].status == "running"
+    assert [event["status"] for event in log.events if event["event"] == "ended"] == ["interrupted"]
+
+
+def test_every_run_of_an_exploit_takes_its_state_over() -> None:
+    """With fewer slots than seeds, the first run that stops must not take the order from the second."""
+    executor = FakeExecutor(slots=1)
+    found = driver(settings(2), scheduler=ExploitsOnce(), executor=executor, inner=[{"seed": 0}, {"seed": 1}])
+    for _ in range(12):
+        found.step(executor.wait(0))
+    exploits = [job for job in executor.started if job.trial == 1 and job.until == 2]
+    assert [(job.run, job.adopt is not None) for job in exploits[:2]] == [(0, True), (1, True)]
+
+
+def test_a_target_ends_trials_that_still_train_and_orders_nothing_more() -> None:
+    executor = FakeExecutor(slots=1)
+    found = driver(settings(5), executor=executor, settings={"target": 0.9})
+    found.step()
+    executor.new_rows["abc-1"] = [{"step": 5, "epoch": 1, "val/accuracy": 0.95}]
+    found.watch()
+    assert found.has_hit
+    executor.ends = [("interrupted", "", "asked")]
+    found.step(executor.wait(0))
+    assert found.is_over
+    assert len(executor.started) == 1
+    assert found.no_more == "sweep.target=0.9 is reached"
+
+
+def test_a_spent_budget_ends_promotions_too() -> None:
+    found = driver(settings(4), scheduler=TwoRungs(), settings={"epochs": 4})
+    run(found)
+    assert [trial.status for trial in found.state.trials] == ["paused"] * 4
+
+
+def test_a_source_without_a_state_lets_the_other_go_on_by_itself() -> None:
+    class Without(ExploitsOnce):
+        def next(self, trials: Any, *, may_begin: bool) -> Any:
+            order = super().next(trials, may_begin=may_begin)
+            return dataclasses.replace(order, otherwise=3) if isinstance(order, Exploit) else order
+
+    executor = FakeExecutor(slots=2)
+    found = driver(settings(2), scheduler=Without(), executor=executor)
+    found.tools = dataclasses.replace(found.tools, link=lambda source, target: None)
+    for _ in range(4):
+        found.step(executor.wait(0))
+    assert (executor.started[2].trial, executor.started[2].until, executor.started[2].adopt) == (1, 3, None)
+
+
+def test_every_run_of_a_setting_must_have_a_plan() -> None:
+    found = driver(settings(2), inner=[{"seed": 0}, {"seed": -1}], refuses=lambda setting: setting["seed"] < 0)
+    run(found)
+    assert found.state.trials == []
+    assert found.no_more.startswith("every setting was refused: x=")
+
+
+def test_seconds_are_those_in_which_anybody_drove() -> None:
+    state = SweepState(Path("abc"))
+    at = "2026-01-01T00:{:02}:00+00:00".format
+    state.replay(
+        [
+            began(),
+            {"event": "joined", "who": {"pid": 1}, "at": at(0)},
+            {"event": "joined", "who": {"pid": 2}, "at": at(1)},
+            {"event": "left", "who": {"pid": 1}, "at": at(3)},
+            {"event": "left", "who": {"pid": 2}, "at": at(30), "seen": at(4)},  # it was killed, as was seen later
+            {"event": "joined", "who": {"pid": 3}, "at": at(31)},
+            {"event": "left", "who": {"pid": 3}, "at": at(33)},
+        ]
+    )
+    assert state.seconds_before == 60 * (4 + 2)
+    assert state.joined == []
+
+
+def test_of_two_equal_trials_the_earlier_one_leads_whichever_ended_first() -> None:
+    executor = FakeExecutor(slots=2)
+    found = driver([{"x": 1.0}, {"x": 1.0, "y": 0}, {"x": 0.5}], executor=executor)
+    found.step()
+    executor.jobs.reverse()
+    run(found)
+    assert found.state.best() is found.state.trial(1)

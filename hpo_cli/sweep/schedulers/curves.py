@@ -36,7 +36,7 @@ class Curve:
 
 def new_costs(trial: Trial, newest: int, mode: Mode) -> Iterator[tuple[int, float]]:
     """(epoch, cost) of the reports after epoch `newest`, in order."""
-    reports = trial.reports
+    reports = trial.live
     fresh = []
     for epoch in reversed(reports):
         if epoch <= newest:

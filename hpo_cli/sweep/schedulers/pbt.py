@@ -126,6 +126,7 @@ class Pbt(NoScheduler):
             source.number,
             self.explorer.changes(member.setting, source.setting, rng),
             until=self.pace.until(source.stop),
+            otherwise=self.pace.until(member.stop),
             why=f"{place + 1} of {len(ranked)} at epoch {member.stop}; trial {source.number} is better",
         )
 

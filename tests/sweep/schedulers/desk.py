@@ -82,7 +82,7 @@ class Desk:
     def report(self, number: int, *values: float | None) -> str | None:
         """A running trial's values of epoch 1, 2, ...; the verdict."""
         trial = self.state.trial(number)
-        trial.runs[0].reports = {epoch: (value,) for epoch, value in enumerate(values, start=1)}
+        trial.runs[0].live = {epoch: (value,) for epoch, value in enumerate(values, start=1)}
         self.scheduler.heard(trial)
         return self.scheduler.verdict(trial, self.state.trials)
 
