@@ -21,15 +21,15 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
-from hpo_cli.compose import parsed_value
 from hpo_cli.diagnose import parsed
 from hpo_cli.errors import ConfigError, Problem, did_you_mean
 from hpo_cli.grammar_keys import About, Keys
+from hpo_cli.grammar_refused import not_varied, twice
+from hpo_cli.grammar_settings import sweep_settings
 from hpo_cli.grammar_values import Tags, dimension_of_word, joined, listed_values
 from hpo_cli.options import SWEEP
 from hpo_cli.plan import OBJECTIVES
 from hpo_cli.sweep.own import OWN_GROUPS, own_space
-from hpo_cli.sweep.settings import SweepSettings, checked_settings
 from hpo_cli.sweep.space import Dimension
 
 __all__ = ["INNER", "MEASURED", "OWN_GROUPS", "SweepWords", "own_space", "read_sweep_words", "sweep_settings"]
@@ -87,6 +87,22 @@ def read_sweep_words(words: Sequence[str], *, config_dir: Path | None = None) ->
     A key that only some of the listed options have (`optimizer=adam,sgd optimizer.momentum=0.9`) is varied, or set,
     for those alone. `sweep.zip=[[lr,batch_size]]` makes one dimension of two lists of one length.
     """
+    told = tell_apart(words, config_dir=config_dir)
+    if told.problems:
+        raise ConfigError.of(told.problems)
+    return told.words
+
+
+@dataclass(frozen=True)
+class Told:
+    """The words of a sweep, as far as they can be read, and what is wrong with the others."""
+
+    words: SweepWords
+    problems: tuple[Problem, ...]
+
+
+def tell_apart(words: Sequence[str], *, config_dir: Path | None = None) -> Told:
+    """As `read_sweep_words`, for who looks at what else is wrong before it is told."""
     found = {word: parsed(word) for word in words}
     problems = [problem for problem in found.values() if isinstance(problem, Problem)]
     overrides = {word: override for word, override in found.items() if isinstance(override, Override)}
@@ -95,6 +111,7 @@ def read_sweep_words(words: Sequence[str], *, config_dir: Path | None = None) ->
     of_sweep = {word: override for word, override in overrides.items() if rooms[word] == SWEEP}
     reading = _Reading(Keys(config_dir))
     problems.extend(_list_groups(of_run.values(), reading.keys))
+    problems.extend(twice(of_run.values()))
     for word, override in of_run.items():
         try:
             _read_word(word, override, reading)
@@ -106,9 +123,7 @@ def read_sweep_words(words: Sequence[str], *, config_dir: Path | None = None) ->
         problems.extend(
             found for condition in one.when for found in reading.keys.condition_problems(one.name, condition)
         )
-    if problems:
-        raise ConfigError.of(problems)
-    return SweepWords(
+    words_told = SweepWords(
         base=tuple(reading.base),
         dimensions=tuple(dimensions),
         sweep=tuple(of_sweep),
@@ -117,6 +132,7 @@ def read_sweep_words(words: Sequence[str], *, config_dir: Path | None = None) ->
         inner=_combined(reading.inner),
         groups=tuple(one.key_or_group for one in of_run.values() if one.key_or_group in reading.keys.groups),
     )
+    return Told(words_told, tuple(problems))
 
 
 def _room(override: Override) -> str:
@@ -159,6 +175,8 @@ def _unknown_options(group: str, names: Sequence[Any], options: Sequence[str]) -
 def _read_word(word: str, override: Override, reading: _Reading) -> None:
     """Put a word where it belongs. Raises ConfigError."""
     key = override.key_or_group
+    if problems := list(not_varied(override)):
+        raise ConfigError.of(problems)
     if key == "objective":
         _read_objective(word, override, reading)
     elif not override.is_sweep_override():
@@ -239,38 +257,3 @@ def _zipped(dimensions: list[Dimension], of_sweep: Iterable[Override], problems:
                 except ConfigError as error:
                     problems.extend(error.problems)
     return dimensions
-
-
-def sweep_settings(words: Sequence[str], *, config_dir: Path | None = None) -> SweepSettings:
-    """The settings that `sweep=NAME` and `sweep.key=value` describe, on top of the option's own values.
-
-    Raises ConfigError with every word that is wrong.
-    """
-    given, problems = _given(words)
-    if problems:
-        raise ConfigError.of([*problems, *_problems_of(given, config_dir)])
-    return checked_settings(given, config_dir=config_dir)
-
-
-def _problems_of(given: Mapping[str, Any], config_dir: Path | None) -> Sequence[Problem]:
-    try:
-        checked_settings(given, config_dir=config_dir)
-    except ConfigError as error:
-        return error.problems
-    return ()
-
-
-def _given(words: Sequence[str]) -> tuple[dict[str, Any], list[Problem]]:
-    """Key -> value of the words, the option itself under an empty key; and what is no such word."""
-    given: dict[str, Any] = {}
-    problems = []
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or key.split(".")[0] != SWEEP:
-            problems.append(Problem(word, "is no word of a sweep", "write sweep=tpe or sweep.trials=50"))
-            continue
-        try:
-            given[key.removeprefix(SWEEP).removeprefix(".")] = parsed_value(key, text)
-        except ConfigError as error:
-            problems.extend(error.problems)
-    return given, problems

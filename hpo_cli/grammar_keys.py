@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -52,17 +52,22 @@ class Keys:
             return self._said(key, known)
         having = tuple(name for name in names if self._has(group, name, rest))
         if not having:
-            raise ConfigError.of([unknown_key(group, rest, self._known(group, names[0]))])
+            raise ConfigError.of([self._unknown(group, rest, names)])
         is_partial = group in self.varied and len(having) < len(names)
         only = (Condition(group, having),) if is_partial else ()
         return replace(self._said(key, self._known(group, having[0])), only=only)
 
     def only(self, key: str) -> tuple[Condition, ...]:
-        """When a key exists: with the listed options that have it, where others have not. Empty: always, or never."""
+        """When a key exists: with the listed options that have it, where others have not. Empty: always.
+
+        Raises ConfigError where several options are listed and none has it.
+        """
         group, _, rest = key.partition(".")
         if group not in self.varied or not rest:
             return ()
         having = tuple(name for name in self.listed[group] if self._has(group, name, rest))
+        if not having and self.listed[group]:
+            raise ConfigError.of([self._unknown(group, rest, self.listed[group])])
         return (Condition(group, having),) if having and len(having) < len(self.listed[group]) else ()
 
     def condition_problems(self, name: str, condition: Condition) -> Iterator[Problem]:
@@ -78,6 +83,21 @@ class Keys:
             self.about(condition.key)
         except ConfigError as error:
             yield from (replace(problem, key=f"{name}: the condition {problem.key}") for problem in error.problems)
+
+    def _unknown(self, group: str, rest: str, names: Sequence[str]) -> Problem:
+        """A key that none of these options has, and which one has it, or one like it."""
+        key = rest.partition(".")[0]
+        owners = [name for name in self.options(group) if self._has(group, name, key)]
+        if owners:
+            fix = f"{', '.join(owners)} {'has' if len(owners) == 1 else 'have'} it"
+            return Problem(f"{group}.{rest}", f"not an option of {', '.join(names)}", fix)
+        if len(names) == 1:
+            return unknown_key(group, rest, self._known(group, names[0]))
+        known = dict.fromkeys(one for name in names for one in self._known(group, name).keys(group))
+        near = did_you_mean(key, known).removeprefix("did you mean ").rstrip("?")
+        having = [name for name in names if near and self._has(group, name, near)]
+        fix = f"did you mean {group}.{near} (of {', '.join(having)})?" if having else f"there are {', '.join(known)}"
+        return Problem(f"{group}.{rest}", f"not an option of {', '.join(names)}", fix)
 
     def _candidates(self, group: str) -> tuple[str, ...]:
         """The options that a group may have: those listed, else its default and what other options bring."""

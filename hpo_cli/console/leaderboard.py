@@ -13,6 +13,8 @@ from hpo_cli.console.tables import Column, one_line, table
 from hpo_cli.report.curves import curves
 from hpo_cli.report.dimensions import robust_axis
 from hpo_cli.report.figures import described
+from hpo_cli.sweep.sizes import known_total
+from hpo_cli.sweep.standings import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,12 +37,14 @@ def page(found: Digest, *, top: int) -> Iterator[Line]:
     """All of it. top: rows of the leaderboard."""
     yield from heading(found)
     if not found.ranked:
-        yield line("No trial has a value yet: nothing can be compared.")
+        yield line(_nothing(found))
         yield from failures(found)
+        yield from refused(found)
         yield from courses(found)
         return
     yield from board(found, top=top)
     yield from failures(found)
+    yield from refused(found)
     yield from lead(found)
     yield from importance(found)
     yield from courses(found)
@@ -62,13 +66,35 @@ def summary(found: Digest, *, top: int = 5) -> Iterator[Line]:
 def heading(found: Digest) -> Iterator[Line]:
     """What the sweep is and how it stands."""
     state, facts = found.state, found.summary
-    counts = ", ".join(f"{number} {status}" for status, number in facts.counts.items()) or "no trials yet"
-    total = "" if state.total is None or state.total == len(state.trials) else f" of {state.total}"
+    num, size = len(state.trials), known_total(state)
+    trials = plural(num, "trial") if size in (None, num) else f"{num} of {plural(size or 0, 'trial')}"
     yield line(
         Span("sweep  ", styles.QUIET), Span(one_line(f"{state.name} {state.id}"), styles.TITLE), "  ",
         styles.status(facts.standing),
-        f"  {len(state.trials)}{total} trials: {counts}; {duration(facts.seconds)} of training",
+        f"  {trials}: {found.counts}; {duration(facts.seconds)} of training",
     )  # fmt: skip
+
+
+def _nothing(found: Digest) -> str:
+    """Why there is nothing to compare, and what would give something."""
+    state, why = found.state, one_line(found.summary.why)
+    if state.trials:
+        return "No trial has a value yet: nothing can be compared."
+    if found.summary.standing in ("running", "paused"):
+        return "No trial has begun yet."
+    ended = f" ({why})" if why else ""
+    return f"No trial was ever begun{ended}. hpo-run -m sweep.resume={state.id} goes on with the sweep."
+
+
+def refused(found: Digest) -> Iterator[Line]:
+    """The settings that no run can have, by their reasons."""
+    for one in found.refused[:_REASONS]:
+        such = Span(f"  {'such as ' if one.num > 1 else ''}{one_line(described(one.setting))}", styles.QUIET)
+        yield line(Span("refused", styles.WAITS), f" {plural(one.num, 'setting')}: {one_line(one.reason)}", such)
+    more = found.refused[_REASONS:]
+    if more:
+        text = f"       {plural(sum(one.num for one in more), 'setting')} more, for {plural(len(more), 'other reason')}"
+        yield line(Span(text, styles.QUIET))
 
 
 def board(found: Digest, *, top: int) -> Iterator[Line]:
@@ -80,8 +106,11 @@ def board(found: Digest, *, top: int) -> Iterator[Line]:
     columns += [Column("±", "right"), Column("runs", "right")] if has_seeds else []
     columns += [Column("epochs", "right", spare=2), Column("time", "right", spare=1), Column("status")]
     columns += [Column("setting", flexible=True)]
-    rows = [_row(row, has_seeds=has_seeds, num_aims=len(aims)) for row in shown]
+    words = {row.trial: found.word(row.status) for row in shown}
+    rows = [_row(row, words[row.trial], has_seeds=has_seeds, num_aims=len(aims)) for row in shown]
     yield from table(columns, rows, width=output.width() if output.is_styled() else None)
+    if any(found.state.trial(row.trial).num_adopted for row in shown):
+        yield line(Span("settings as they are now: states were taken over, and knobs changed with them", styles.QUIET))
     if len(aims) > 1:
         yield line(Span("* no other trial beats it in every aim", styles.QUIET))
     more = len(found.ranked) - len(shown)
@@ -163,6 +192,8 @@ def courses(found: Digest) -> Iterator[Line]:
     head = len(lines) if len(lines) == 1 and lines[0].label == found.aim else len(lines) + 1
     frame = Frame(found.aim, "epoch", output.width(), _ROWS + head, "braille" if coloured else "marks")
     yield from plot(lines, frame)[head:]
+    if drawn.note:
+        yield line(Span(drawn.note, styles.QUIET))
 
 
 def _legend(shown: Sequence[Course], total: int, *, coloured: bool) -> Iterator[Span]:
@@ -186,13 +217,13 @@ def _style(curve: Course) -> str:
     )
 
 
-def _row(row: Row, *, has_seeds: bool, num_aims: int) -> list[Span]:
+def _row(row: Row, word: str, *, has_seeds: bool, num_aims: int) -> list[Span]:
     style = styles.WINNER if row.rank == 1 else ""
     star = "*" if row.on_front and num_aims > 1 else ""
     spans = [Span(str(row.rank), style), Span(f"{row.trial}{star}", style)]
     spans += [Span(figure(value), style) for value in row.values]
     spans += [Span(figure(row.deviation, digits=2)), Span(str(row.num_runs))] if has_seeds else []
-    spans += [Span(str(row.epochs)), Span(duration(row.seconds)), Span(row.status, _word_style(row.status))]
+    spans += [Span(str(row.epochs)), Span(duration(row.seconds)), Span(word, _word_style(row.status))]
     return [*spans, Span(one_line(described(row.setting)))]
 
 

@@ -8,6 +8,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hpo_cli.record.contents import DamagedError, count, read_plan
+
 if TYPE_CHECKING:
     from hpo_cli.sweep.fold import SweepState
     from hpo_cli.sweep.state import Trial
@@ -17,21 +19,41 @@ _SEEDS = 5
 _LONGER = 5
 
 
-def train(state: SweepState, trial: Trial, *, made: Sequence[str] = ()) -> str:
-    """The command that trains a trial's setting as one run. made: what made its run, which branches need.
+def train(state: SweepState, trial: Trial, *, threads: int | None = None) -> str:
+    """The command that trains a trial's setting as one run, to the same bits.
 
+    threads: how many its run computed with: another number is another order of sums, and of a tiny network's time.
+    A trial that is a branch leaves the same step of its parent; the words of the parent are among its own.
     A trial that took other states over has no one setting: the command that writes its whole schedule as a config.
     """
     if trial.num_adopted:
         return _typed(["export", trial.runs[0].folder])
-    if made and state.began.get("parent"):
-        return shlex.join(made)
-    return _typed(_words(state, trial))
+    words = [*_words(state, trial)]
+    if threads is not None and not any(_key(word) == "trainer.threads" for word in words):
+        words.append(f"trainer.threads={threads}")
+    parent = state.began.get("parent")
+    return _typed(branching(parent, words) if parent else words)
 
 
-def raise_as_panda(state: SweepState) -> str:
-    """The command that goes on with the best run, for five times as long."""
-    return _typed([f"resume=best:{state.id}", f"epochs={_LONGER * state.epochs}"])
+def branching(parent: Mapping[str, Any], words: Sequence[str]) -> list[str]:
+    """The words that leave a run where a branch left it: `best` and `last` may be elsewhere by now, a step is not."""
+    step = parent.get("step")
+    at = str(parent.get("at") or "last") if step is None else f"step={step}"
+    return ["branch", str(parent.get("path") or parent["run"]), "--at", at, *words]
+
+
+def raise_as_panda(state: SweepState, trial: Trial, *, ref: str = "") -> str:
+    """The command that goes on with the best run, for five times the epochs of its own plan. ref: of the sweep."""
+    return _typed([f"resume=best:{ref or state.id}", f"epochs={_LONGER * own_epochs(state, trial)}"])
+
+
+def own_epochs(state: SweepState, trial: Trial) -> int:
+    """The epochs of a trial's plan, which are not the sweep's where they are varied."""
+    try:
+        planned = count(read_plan(state.folder / trial.runs[0].folder).get("epochs"))
+    except DamagedError:
+        planned = None
+    return planned or count(trial.setting.get("epochs")) or state.epochs
 
 
 def repeat(state: SweepState) -> str:
@@ -40,12 +62,26 @@ def repeat(state: SweepState) -> str:
 
 
 def with_seeds(state: SweepState, trials: Sequence[Trial], *, seeds: int = _SEEDS) -> list[str]:
-    """Commands that run these settings again with several seeds: one where they vary the same keys, else one each."""
+    """Commands that run these settings again with several seeds: one where they vary the same keys, else one each.
+
+    None where seeds would tell nothing: `why_no_seeds`.
+    """
+    if why_no_seeds(state, trials):
+        return []
     keys = {tuple(trial.setting) for trial in trials}
     if len(keys) == 1 and len(trials) > 1:
         shared, zipped = _zipped(trials)
         return [_typed(["-m", *_base_words(state, trials[0]), *shared, *zipped, f"sweep.seeds={seeds}"])]
     return [_typed(["-m", *_words(state, trial), f"sweep.seeds={seeds}"]) for trial in trials]
+
+
+def why_no_seeds(state: SweepState, trials: Sequence[Trial]) -> str:
+    """Why no command with several seeds could tell these trials apart; empty where it could."""
+    if any(trial.num_adopted for trial in trials) or state.settings.scheduler == "pbt":
+        return "members of a population take each other's states over: seeds of one of them alone tell nothing"
+    if state.began.get("parent"):
+        return "all branches begin with the same state, its random numbers too: seeds would tell nothing of the parent"
+    return ""
 
 
 def word(key: str, value: Any) -> str:
@@ -72,8 +108,12 @@ def _base_words(state: SweepState, trial: Trial) -> list[str]:
     """What the trials share: the words of the trial, or of the sweep, that set nothing which is varied."""
     given = state.began.get("base") or (trial.proposed or {}).get("words") or state.began.get("words", ())
     varied = {"sweep", *trial.setting, *(key for one in state.space.dimensions for key in one.keys)}
-    keys = {str(one): str(one).partition("=")[0].lstrip("+~") for one in given}
+    keys = {str(one): _key(str(one)) for one in given}
     return [one for one, key in keys.items() if key not in varied and not key.startswith(("sweep.", "-"))]
+
+
+def _key(given: str) -> str:
+    return given.partition("=")[0].lstrip("+~")
 
 
 def _zipped(trials: Sequence[Trial]) -> tuple[list[str], list[str]]:

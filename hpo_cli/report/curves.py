@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from hpo_cli.record.contents import DamagedError
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
     from hpo_cli.sweep.fold import SweepState
     from hpo_cli.sweep.state import Run, Trial
 
-Part = Literal["best", "finished", "running", "paused", "stopped", "failed"]
-ORDER: tuple[Part, ...] = ("failed", "stopped", "paused", "finished", "running", "best")
+Part = Literal["best", "finished", "running", "waiting", "paused", "stopped", "failed"]
+ORDER: tuple[Part, ...] = ("failed", "stopped", "paused", "waiting", "finished", "running", "best")
 """Back to front."""
+_MOST_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,21 @@ class Curves:
     """Back to front, the best last.
 
     total: trials that have a curve.   rungs: epochs at which a scheduler lets trials wait or stop.
+    went_on: trials whose runs were trained on outside of the sweep, and up to which epoch, which is not drawn.
     """
 
     curves: tuple[Curve, ...]
     total: int
     rungs: tuple[int, ...]
+    went_on: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def note(self) -> str:
+        """What is not drawn, in words; empty for nothing."""
+        told = [f"trial {trial} to epoch {epoch}" for trial, epoch in list(self.went_on.items())[:_MOST_TOLD]]
+        more = [f"{len(self.went_on) - len(told)} more"] if len(self.went_on) > len(told) else []
+        listed = ", ".join([*told, *more])
+        return f"Trained on outside of the sweep, which counts nowhere here: {listed}." if listed else ""
 
 
 def curves(state: SweepState, order: Sequence[int], *, most: int = 300) -> Curves:
@@ -52,8 +64,11 @@ def curves(state: SweepState, order: Sequence[int], *, most: int = 300) -> Curve
     valued = (n for n in having if state.trial(n).value is not None and state.trial(n).status != "failed")
     best = next(valued, None)
     drawn = [_curve(state, state.trial(number), best=best) for number in thinned(having, most=most)]
-    drawn.sort(key=lambda curve: (ORDER.index(curve.part), -having.index(curve.trial)))
-    return Curves(tuple(curve for curve in drawn if curve.epochs), len(having), rungs(state))
+    places = {number: place for place, number in enumerate(having)}
+    drawn.sort(key=lambda curve: (ORDER.index(curve.part), -places[curve.trial]))
+    shown = tuple(curve for curve in drawn if curve.epochs)
+    went_on = {curve.trial: epoch for curve in shown if (epoch := _beyond(state, state.trial(curve.trial)))}
+    return Curves(shown, len(having), rungs(state), went_on)
 
 
 def thinned(order: Sequence[int], *, most: int) -> list[int]:
@@ -78,13 +93,23 @@ def rungs(state: SweepState) -> tuple[int, ...]:
 
 
 def with_running(state: SweepState) -> SweepState:
-    """The state, its running trials with what their folders tell so far: a log only hears of a run when it ends."""
-    for trial, index in state.running:
-        run = state.trial(trial).runs[index]
+    """The state, its running trials with what their folders tell so far: a log only hears of a run when it ends.
+
+    A copy, where any trial runs.
+    """
+    found: dict[int, Trial] = {}
+    for number, index in state.running:
+        trial = found.get(number) or state.trial(number)
+        run = trial.runs[index]
         facts = read_facts(state.folder / run.folder, state.aims, state.settings.reduce)
         if facts.epoch >= run.epoch and facts.reports:
-            state.trial(trial).runs[index] = replace(run, epoch=facts.epoch, reports=dict(facts.reports))
-    return state
+            told = replace(run, epoch=facts.epoch, reports=dict(facts.reports))
+            found[number] = replace(trial, runs=[*trial.runs[:index], told, *trial.runs[index + 1 :]])
+    if not found:
+        return state
+    shown = copy.copy(state)
+    shown.trials = [found.get(trial.number, trial) for trial in state.trials]
+    return shown
 
 
 def _curve(state: SweepState, trial: Trial, *, best: int | None) -> Curve:
@@ -95,19 +120,35 @@ def _curve(state: SweepState, trial: Trial, *, best: int | None) -> Curve:
 
 
 def _part(trial: Trial) -> Part:
-    status = trial.status
-    return "running" if status == "waiting" else status
+    return trial.status
 
 
 def _series(state: SweepState, run: Run) -> Mapping[int, float]:
-    """Epoch -> the first aim: as the run's own metrics have it; where those are gone, best or last so far."""
+    """Epoch -> the first aim: as the run's own metrics have it; where those are gone, best or last so far.
+
+    Only what the sweep trained: whoever takes a run further later does not change what was compared.
+    """
     reported = {epoch: values[0] for epoch, values in run.reports.items() if values and values[0] is not None}
+    last = max(run.reports, default=0)
+    return {epoch: value for epoch, value in _measured(state, run).items() if epoch <= last} or reported
+
+
+def _beyond(state: SweepState, trial: Trial) -> int | None:
+    """The last epoch of a trial's runs, where it lies behind the last one that the sweep knows; else None."""
+    if trial.status == "running" or not trial.runs[0].reports:
+        return None
+    reached = [max(_measured(state, run), default=0) for run in trial.runs]
+    known = max(max(run.reports, default=0) for run in trial.runs)
+    return max(reached) if max(reached) > known else None
+
+
+def _measured(state: SweepState, run: Run) -> Mapping[int, float]:
     name = state.aims[0].name
     if name in COUNTED:
-        return reported
+        return {}
     try:
         rows = read_metrics(state.folder / run.folder / METRICS)
     except (OSError, DamagedError):
-        return reported
+        return {}
     found = {row["epoch"]: number(row.get(name)) for row in rows if type(row.get("epoch")) is int and name in row}
-    return {epoch: value for epoch, value in found.items() if value is not None} or reported
+    return {epoch: value for epoch, value in found.items() if value is not None}

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpo_cli.report.figures import figure
 
 if TYPE_CHECKING:
-    from hpo_cli.sweep.space import Dimension
+    from hpo_cli.sweep.fold import SweepState
+    from hpo_cli.sweep.space import Dimension, Space
 
 _ROUND = (1.0, 2.0, 5.0, 10.0)
 _SMALLEST = 1e-300
 _MOST_TICKS = 20
+_EDGE = 1e-9
 _LARGEST = 1e300
 
 
@@ -24,6 +26,14 @@ class Tick:
 
     label: str
     place: float
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of an axis, between two places 0 .. 1."""
+
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,47 @@ class Axis:
             return [Tick(name, (k + 0.5) / len(self.names)) for k, name in enumerate(self.names)]
         values = _log_ticks(self.low, self.high, most) if self.kind == "log" else _ticks(self.low, self.high, most)
         return [Tick(figure(value), self.place(value) or 0.0) for value in values]
+
+
+def drawn_dimensions(state: SweepState) -> tuple[Dimension, ...]:
+    """The dimensions as wide as whatever was searched and tried in them since the sweep began.
+
+    Edits narrow a space, and what lies outside of it by now was tried all the same.
+    """
+    now = {one.name: one for one in state.space.dimensions}
+    begun = {one.name: one for one in begun_space(state).dimensions}
+    return tuple(_widened(now.get(name) or begun[name], begun.get(name), state) for name in dict.fromkeys([*begun, *now]))
+
+
+def begun_space(state: SweepState) -> Space:
+    """The space as it was before all edits."""
+    rows = state.began.get("space")
+    return state.space if rows is None else type(state.space).from_json(rows, state.space.base)
+
+
+def present(dimension: Dimension, axis: Axis) -> tuple[Stretch, ...]:
+    """The parts of an axis that are searched still; none for all of it. dimension: as it is now."""
+    if dimension.choices is None:
+        low, high = (axis.place(end) or 0.0 for end in dimension.ends)
+        return () if axis.kind == "named" or (low <= _EDGE and high >= 1 - _EDGE) else (Stretch(low, high),)
+    kept = {figure(choice) for choice in dimension.choices}
+    if axis.kind != "named" or kept >= set(axis.names):
+        return ()
+    room = 1 / len(axis.names)
+    return tuple(Stretch(k * room, (k + 1) * room) for k, name in enumerate(axis.names) if name in kept)
+
+
+def _widened(one: Dimension, begun: Dimension | None, state: SweepState) -> Dimension:
+    tried = [value for trial in state.trials if (value := value_of(one, trial.setting)) is not None]
+    if one.choices is not None:
+        first = begun.choices or () if begun is not None else ()
+        found: dict[tuple[str, bool], Any] = {}
+        for value in (*first, *one.choices, *tried):
+            found.setdefault((figure(value), isinstance(value, str)), value)
+        return replace(one, choices=tuple(found.values()), prior=None)
+    numbers = [value for value in tried if isinstance(value, int | float) and not isinstance(value, bool)]
+    ends = [*one.ends, *(begun.ends if begun is not None and begun.choices is None else ()), *numbers]
+    return replace(one, low=min(ends), high=max(ends), prior=None, step=None)
 
 
 def value_of(dimension: Dimension, setting: Mapping[str, Any]) -> Any:

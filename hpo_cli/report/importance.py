@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from hpo_cli.report.dimensions import condition_of, value_of
+from hpo_cli.report.dimensions import condition_of, drawn_dimensions, value_of
 from hpo_cli.report.expected import tier_of
 from hpo_cli.report.fair import Fair, fair_values
 
@@ -81,10 +81,11 @@ def importances(state: SweepState) -> Importances:
     Source: Watanabe, Bansal and Hutter 2023 (PED-ANOVA), with conditions as Optuna 5 does them.
     """
     fair = fair_values(state.trials)
-    table = {number: _point(state, number) for number in fair.values}
+    space = drawn_dimensions(state)  # what was tried before an edit counts too
+    table = {number: _point(space, state.trial(number).setting) for number in fair.values}
     method: Method = "one at a time" if state.settings.search == "sensitivity" else _method(len(fair.values))
     costs = {n: (-v if state.aims[0].mode == "max" else v) for n, v in fair.values.items()}
-    raw = _MEASURES[method](table, costs, state.space.dimensions)
+    raw = _MEASURES[method](table, costs, space)
     total = sum(raw.values())
     rows = [
         Importance(
@@ -94,7 +95,7 @@ def importances(state: SweepState) -> Importances:
             tier=tier_of(one.keys),
             condition=condition_of(one),
         )
-        for one in state.space.dimensions
+        for one in space
     ]
     rows.sort(key=lambda row: -1.0 if row.share is None else row.share, reverse=True)
     return Importances(method, tuple(rows), tuple(_cautions(method, fair, rows, epochs=state.epochs)))
@@ -106,10 +107,9 @@ def _method(num_trials: int) -> Method:
     return "PED-ANOVA" if num_trials >= ENOUGH and find_spec("optuna") else "rank correlation"
 
 
-def _point(state: SweepState, number: int) -> dict[str, Any]:
-    setting = state.trial(number).setting
-    found = {one.name: value_of(one, setting) for one in state.space.dimensions if all(k in setting for k in one.keys)}
-    inactive = {one.name for one in state.space.dimensions if one.when and found.get(one.name) is None}
+def _point(space: Sequence[Dimension], setting: Mapping[str, Any]) -> dict[str, Any]:
+    found = {one.name: value_of(one, setting) for one in space if all(k in setting for k in one.keys)}
+    inactive = {one.name for one in space if one.when and found.get(one.name) is None}
     return {name: value for name, value in found.items() if name not in inactive}
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpo_cli.report.curves import thinned
-from hpo_cli.report.dimensions import Axis, axis_of, condition_of, value_of
+from hpo_cli.report.dimensions import Axis, Stretch, axis_of, condition_of, drawn_dimensions, present, value_of
 from hpo_cli.report.figures import figure
 
 if TYPE_CHECKING:
     from hpo_cli.sweep.fold import SweepState
+    from hpo_cli.sweep.space import Dimension
 
 
 @dataclass(frozen=True)
@@ -26,22 +27,25 @@ class Dot:
 
 @dataclass(frozen=True)
 class Slice:
-    """One dimension. trials: in which it was active, of which `dots` may be a part."""
+    """One dimension. trials: in which it was active, of which `dots` may be a part.
+
+    present: the parts of the axis that are searched still, where an edit has narrowed it.
+    """
 
     name: str
     axis: Axis
     dots: tuple[Dot, ...]
     trials: int
     condition: str = ""
+    present: tuple[Stretch, ...] = ()
 
 
 def slices(state: SweepState, values: Mapping[int, float], *, most: int = 1000) -> list[Slice]:
     """A slice for every dimension. values: number of a trial -> its value, the best first."""
-    return [_slice(state, place, values, most=most) for place in range(len(state.space.dimensions))]
+    return [_slice(state, one, values, most=most) for one in drawn_dimensions(state)]
 
 
-def _slice(state: SweepState, place: int, values: Mapping[int, float], *, most: int) -> Slice:
-    dimension = state.space.dimensions[place]
+def _slice(state: SweepState, dimension: Dimension, values: Mapping[int, float], *, most: int) -> Slice:
     axis = axis_of(dimension)
     found = {number: value_of(dimension, state.trial(number).setting) for number in values}
     known = {
@@ -52,7 +56,8 @@ def _slice(state: SweepState, place: int, values: Mapping[int, float], *, most: 
         for number in thinned(list(known), most=most)
         if (x := axis.place(known[number])) is not None
     ]
-    return Slice(dimension.name, axis, tuple(dots), len(known), condition_of(dimension))
+    now = next((one for one in state.space.dimensions if one.name == dimension.name), dimension)
+    return Slice(dimension.name, axis, tuple(dots), len(known), condition_of(dimension), present(now, axis))
 
 
 def _takes_nothing(axis: Axis, state: SweepState, number: int, keys: Sequence[str]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hpo_cli.record import ledger
-from hpo_cli.record.contents import count, mapping, text, words
+from hpo_cli.record.contents import count, mapping, text
 from hpo_cli.record.sweep_record import read_sweep_record
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ class Summary:
 class RunFacts:
     """What a run's ledger says beside its values. All are empty where the folder is gone.
 
-    num_val: validation samples.   environment: machine and packages.   command: what made it.
+    num_val: validation samples.   environment: machine and packages.   threads: that it computed with.
     """
 
     num_val: int | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
-    command: tuple[str, ...] = ()
+    threads: int | None = None
 
 
 def summarize(state: SweepState) -> Summary:
@@ -73,7 +73,7 @@ def run_facts(folder: Path) -> RunFacts:
     return RunFacts(
         num_val=count(mapping(state.data).get("val")),
         environment=mapping(started.get("environment")),
-        command=words(started.get("command")),
+        threads=count(mapping(state.data).get("threads")),
     )
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from hpo_cli.sweep.fold import SweepState
 from hpo_cli.sweep.live import LiveRun
+from hpo_cli.sweep.sizes import known_total
 from hpo_cli.sweep.tally import Tally
 
 _FULL_TRIALS = ("none", "pbt")
@@ -135,7 +136,7 @@ def num_slots(state: SweepState, busy: int) -> int:
 
 def _still_to_come(state: SweepState, epochs: float, owed: float) -> int | None:
     """Runs of trials that are not proposed yet; None where nothing says how many. owed: epochs of those that are."""
-    total = state.total
+    total = known_total(state)
     more = None if total is None else (total - len(state.trials)) * len(state.inner)
     if state.settings.epochs is not None:
         left = math.ceil(max(0.0, state.settings.epochs - state.trained_epochs - owed) / max(1.0, epochs))

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from hpo_cli import rules
-from hpo_cli.errors import ConfigError, did_you_mean
+from hpo_cli.errors import ConfigError, Problem, did_you_mean, shown
 from hpo_cli.options import Option, list_options, main_config
-from hpo_cli.steer.hot import canonical
+from hpo_cli.steer.hot import TWINS, canonical
 from hpo_cli.sweep.dimension import Condition, Dimension
+from hpo_cli.validate import PLAIN, Known
 
 OWN_GROUPS = ("model", "optimizer", "regularization", "batch", "schedule", "loss", "init", "augment")
 """Groups whose options may have a space."""
@@ -38,11 +39,15 @@ def own_space(
     choices: group -> its option, or all that are listed for it; with several, each one's dimensions count only while
     it is chosen, and are named after it: `adam: optimizer.lr`.   taken: keys that somebody has set or searches by hand,
     which are left out under any of their names.   Also left out is what the choices would refuse: dropout of a model
-    that has none, mixing of text.   Raises ConfigError for an entry that says something else than WORDS.
+    that has none, mixing of text.   Raises ConfigError with everything that is wrong with the entries of the files: see
+    `space_problems`.
     """
     listed = {group: (found,) if isinstance(found, str) else tuple(found) for group, found in choices.items()}
     known = {group: list_options(group, config_dir=config_dir) for group in listed}
     options = {group: [known[group][name] for name in names if name in known[group]] for group, names in listed.items()}
+    problems = [found for group in groups for option in options.get(group, ()) for found in space_problems(option)]
+    if problems:
+        raise ConfigError.of(problems)
     held = {canonical(key) for key in taken}
     found = []
     for group in groups:
@@ -56,6 +61,40 @@ def own_space(
 def space_groups(choices: Mapping[str, str], *, config_dir: Path | None = None) -> list[str]:
     """The groups whose chosen option has a space."""
     return [group for group in OWN_GROUPS if group in choices and own_space(choices, [group], config_dir=config_dir)]
+
+
+def space_problems(option: Option) -> Iterator[Problem]:
+    """What is wrong with the `space:` of an option file: its keys, what it says of them, values that no run can have."""
+    known = Known(main_config(), {option.group: option})
+    for word, entry in option.space.items():
+        where = f"{option.path}: space: {word}"
+        is_top = word not in option.keys and word in known.main.defaults
+        if not is_top and word not in known.keys(option.group):
+            near = did_you_mean(word, known.keys(option.group)) or f"there are {', '.join(known.keys(option.group))}"
+            yield Problem(where, f"is no key of {option.group}={option.name}", near)
+            continue
+        try:
+            one = dimension_of(word, word, entry, is_whole=_is_whole(option, word))
+            conditions_of(entry)
+        except ConfigError as error:
+            yield from (Problem(where, found.rule, found.fix) for found in error.problems)
+            continue
+        rule = _rule(word if is_top else f"{option.group}.{word}", known)
+        default = known.main.defaults[word] if is_top else known.default(option.group, word)
+        for value in one.ends if one.choices is None else one.choices:
+            for found in rules.checked(word, value, rule=rule, default=default)[1]:
+                yield Problem(where, f"{shown(value)} {found.rule}", found.fix)
+
+
+def _rule(key: str, known: Known) -> rules.Rule:
+    """The rule of a key, which may stand beside its other name."""
+    others = [name for pair in TWINS.items() if key in pair for name in pair if name != key]
+    for name in (key, *others):
+        group, _, word = name.rpartition(".")
+        plain = {} if group not in PLAIN else list_options(group)["default"].rules.get(word, {})
+        if found := (known.rule(group, word) if group else known.main.rules.get(word)) or plain:
+            return found
+    return {}
 
 
 def _dimensions(option: Option, options: Mapping[str, Sequence[Option]], *, several: bool) -> Iterator[Dimension]:
@@ -75,10 +114,14 @@ def dimension_of(
     name: str, key: str, entry: Mapping[str, Any], *, is_whole: bool, when: tuple[Condition, ...] = ()
 ) -> Dimension:
     """The dimension that an entry of `space:` describes. Raises ConfigError for words and ranges that are none."""
+    if not isinstance(entry, Mapping):
+        raise ConfigError(name, rule="must be a mapping", fix="write {low: 1, high: 4} or {choices: [a, b]}")
     if unknown := [word for word in entry if word not in WORDS]:
         rule = f"{unknown[0]} is no word of a space ({', '.join(WORDS)})"
         raise ConfigError(name, rule=rule, fix=did_you_mean(str(unknown[0]), WORDS))
     said = {word: entry[word] for word in ("low", "high", "scale", "step", "prior", "confidence") if word in entry}
+    if "choices" in entry and not isinstance(entry["choices"], list):
+        raise ConfigError(name, rule="choices must be a list", fix="write {choices: [a, b]}")
     if "choices" in entry:
         return Dimension(name, (key,), choices=tuple(entry["choices"]), when=when, **said)
     return Dimension(name, (key,), kind="int" if is_whole else "float", when=when, **said)

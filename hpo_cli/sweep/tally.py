@@ -61,13 +61,14 @@ class Tally:
         return [news for number in sorted(self._open) if (news := self._look(state, state.trial(number)))]
 
     def counts(self, state: SweepState) -> dict[str, int]:
-        """How many trials are what: done, running, waiting (for a slot, or at a rung), stopped, failed."""
+        """How many trials have which status: waiting ones lack a slot, paused ones an order to train on."""
         running = len({number for number, _ in state.running})
-        waiting = max(0, len(state.trials) - self.done - running)
+        paused = len(self.parked)
         return {
             "finished": self.over["finished"],
             "running": running,
-            "waiting": waiting,
+            "waiting": max(0, len(state.trials) - self.done - running - paused),
+            "paused": paused,
             "stopped": self.over["stopped"],
             "failed": self.over["failed"],
         }
@@ -108,10 +109,16 @@ class Tally:
         if value is None or trial.status == "failed":
             return False
         held, best = self._best_value, self.best
-        if held is None or (value > held if state.aims[0].mode == "max" else value < held):
+        if held is None or best is None or _is_before(state, (value, trial.number), (held, best.number)):
             self.best, self._best_value = trial, value
-            return True
+            return best is None or best.number != trial.number or value != held
         if best is not None and best.number == trial.number and value != held:  # it trained on, and fell
             self.best = state.best()
             self._best_value = self.best.value if self.best is not None else None
         return False
+
+
+def _is_before(state: SweepState, one: tuple[float, int], other: tuple[float, int]) -> bool:
+    """Whether a value and number come first: the better value, of equal ones the earlier trial."""
+    sign = -1.0 if state.aims[0].mode == "max" else 1.0
+    return (sign * one[0], one[1]) < (sign * other[0], other[1])

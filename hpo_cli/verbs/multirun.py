@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpo_cli.errors import ConfigError
+from hpo_cli.errors import ConfigError, Problem
 from hpo_cli.sweep.interrupts import Interrupts
 from hpo_cli.verbs.arguments import OUTPUTS_VARIABLE
 from hpo_cli.verbs.composing import AUTO, ComposeWords
 
 if TYPE_CHECKING:
+    from hpo_cli.composer import Composer
     from hpo_cli.grammar import SweepWords
+    from hpo_cli.plan import RunPlan
     from hpo_cli.sweep.asked import Asked
     from hpo_cli.sweep.dimension import Dimension
     from hpo_cli.sweep.settings import SweepSettings
@@ -67,20 +69,20 @@ def dry_run(words: ComposeWords, *, allow: Sequence[str] = ()) -> int:
 
 def read(words: ComposeWords) -> Wish:
     """The words told apart, and what `sweep.*` says. Raises ConfigError."""
-    from hpo_cli.grammar import read_sweep_words, sweep_settings
+    from hpo_cli.grammar_together import read_together
 
     runs = [word for word in words.overrides if _key(word) == "resume"]
     rest = tuple(word for word in words.overrides if _key(word) not in ("resume", "branch"))
-    found = read_sweep_words(rest, config_dir=words.config_dir)
-    settings = sweep_settings(found.sweep, config_dir=words.config_dir)
-    return Wish(words, found, settings, parent=runs[-1].partition("=")[2] if runs else None)
+    told = read_together(
+        rest, config_dir=words.config_dir, config_name=words.config_name, runs="of_another" if runs else "new"
+    )
+    return Wish(words, told.found, told.settings, parent=runs[-1].partition("=")[2] if runs else None)
 
 
 def ask(wish: Wish, *, allow: Sequence[str] = ()) -> Asked:
     """What is to be swept, with everything decided. Raises ConfigError naming every problem."""
     from hpo_cli.composer import Composer
-    from hpo_cli.sweep.asked import Asked, aims_of, inner_of
-    from hpo_cli.sweep.schedulers.make import make_scheduler
+    from hpo_cli.sweep.asked import Asked, aims_of, check_sweep, inner_of
     from hpo_cli.sweep.settings import decide
     from hpo_cli.sweep.space import Space
 
@@ -95,13 +97,15 @@ def ask(wish: Wish, *, allow: Sequence[str] = ()) -> Asked:
         parent, base = of_run(wish.parent, base, outputs=outputs, allow=allow, varied=varied)
     composer = Composer(base.overrides, config_dir=base.config_dir, config_name=base.config_name)
     first = {key: choices[0] for key, choices in _listed(found).items()}
-    plan = composer.made({**first, **(found.inner[0] if found.inner else {})}).plan
+    plan = _plan(composer, first, found.inner)
     dimensions = [*found.dimensions, *_own(wish, plan.choices, base)]
     _refuse_two_names(base.overrides, dimensions)
     space = Space(tuple(dimensions), _base_of(dimensions, plan.config, plan.choices))
     settings = decide(wish.settings, space)
     aims = aims_of(found.aims, plan, settings)
-    make_scheduler(settings, epochs=plan.epochs, aims=aims, space=space, base=space.base)  # what it refuses is told now
+    check_sweep(settings, space, aims, epochs=plan.epochs)
+    inner = inner_of(found.inner, plan, settings)
+    _plan(composer, first, inner)
     return Asked(
         words=wish.words.overrides,
         base=base.overrides,
@@ -109,13 +113,28 @@ def ask(wish: Wish, *, allow: Sequence[str] = ()) -> Asked:
         space=space,
         settings=settings,
         aims=aims,
-        inner=inner_of(found.inner, plan, settings),
+        inner=inner,
         parent=parent,
         launcher=found.launcher,
         config_dir=base.config_dir,
         config_name=base.config_name,
         first=first,
+        open=("trials",) if wish.settings.trials is None else (),
     )
+
+
+def _plan(composer: Composer, first: Mapping[str, Any], inner: Sequence[Mapping[str, Any]]) -> RunPlan:
+    """The plan of the first run of a trial. Raises ConfigError with what is wrong with any of them."""
+    plans: list[RunPlan] = []
+    problems: dict[str, Problem] = {}
+    for row in inner or ({},):
+        try:
+            plans.append(composer.made({**first, **row}).plan)
+        except ConfigError as error:
+            problems.update({str(problem): problem for problem in error.problems})
+    if problems:
+        raise ConfigError.of(problems.values())
+    return plans[0]
 
 
 def outputs_of(words: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hpo_cli.errors import ConfigError, UserError
 from hpo_cli.plan import RunPlan
 from hpo_cli.record import ledger
-from hpo_cli.record.contents import Values, mapping
+from hpo_cli.record.contents import Values, count, mapping
 from hpo_cli.record.folder import RESULT, check_name
 from hpo_cli.record.lease import Heartbeat, Lease
 from hpo_cli.record.ledger import Event
@@ -128,6 +128,11 @@ def _go_on(folder: Path, plan: RunPlan, asked: Asked, *, stop: StopFlag, lease: 
         with Heartbeat(lease, _starting):  # imports and data can take longer than a lease lives
             training = _prepared(folder, plan, asked, reporter=reporter, stop=stop)
         reporter.close()
+        if training.course.state is None and training.course.step < ledger.fold(_events(folder)).step:
+            why = "a sweep gives them up, see sweep.keep_best"
+            _say(
+                f"{folder.name}: no checkpoint is left ({why}): it is trained again from the start, to the same values"
+            )
         for text in training.warnings:
             _say(f"{folder.name}: {text}; going on from step {training.course.step}")
         announce(plan, folder, training.summary, started_from=training.started_from)
@@ -149,15 +154,19 @@ def _prepared(folder: Path, plan: RunPlan, asked: Asked, *, reporter: Reporter, 
     if asked.changes:
         setting = revised(*current_setting(folder), asked.changes, run=folder.name)
         training.check_changes(asked.check(setting.config, choices=setting.choices))
-        _note_changes(folder, asked.changes, step=_boundary(training))
+        _note_changes(folder, asked.changes, step=_boundary(training, _events(folder)))
         training.take_note(folder)
     return training
 
 
-def _boundary(training: Training) -> int:
-    """Where training goes on, with every nudge and rollback in force; the newest checkpoint may be damaged."""
+def _boundary(training: Training, events: Sequence[Event]) -> int:
+    """Where the run stood, with every nudge and rollback in force; its newest checkpoint may be damaged, or gone.
+
+    What was trained since an older one is trained again as it was, and the change takes force after that.
+    """
     course = training.course
-    return max([course.step, *map(force_step, course.line.chain)])
+    ended = mapping(ledger.fold(events).ended)
+    return max([course.step, count(ended.get("step")) or 0, *map(force_step, course.line.chain)])
 
 
 def _say(line: str) -> None:

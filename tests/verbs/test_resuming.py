@@ -399,3 +399,20 @@ def test_resuming_twice_and_stopping_between_is_exact() -> None:
     exactly(folder)
     kept = [json.loads(path.read_text()) for path in folder.glob("result-*.json")]
     assert sorted(result["steps"] for result in kept) == [3, 8, 9, 21]
+
+
+def test_a_run_whose_checkpoints_are_gone_is_trained_again_to_where_it_was_and_then_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As sweeps leave all but their best trials. A change takes force where the run stood, not where it begins again."""
+    kept, bare = Path("outputs/all/kept"), Path("outputs/all/bare")
+    for folder in (kept, bare):
+        shutil.copytree(STRAIGHT, folder)
+    for path in (bare / "checkpoints").iterdir():
+        path.unlink()
+    assert call(f"resume={kept}", "epochs+=1").code == 0
+    answer = call(f"resume={bare}", "epochs+=1")
+    assert answer.code == 0
+    assert "no checkpoint is left" in answer.err
+    assert sha_of(bare) == sha_of(kept) != sha_of(STRAIGHT)
+    assert metrics_of(bare) == metrics_of(kept)

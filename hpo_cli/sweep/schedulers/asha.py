@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from hpo_cli.sweep.orders import GoOn, New, Order
@@ -31,6 +32,8 @@ class Asha(NoScheduler):
     The highest rung that has one comes first, and of its trials the best; the rung's are all that ever reached it.
     Nothing is ever waited for, and no trial is promoted twice. A trial that failed, or was stopped, on its way to a
     rung counts there as one that was worse than all; without a value of the objective nothing is promoted.
+    Where the paper would end with no trial trained to its end, since there were too few, the best of the highest rung
+    goes on: a sweep is called for a trained model.
     Source: Li et al. 2020, A System for Massively Parallel Hyperparameter Tuning, arXiv:1810.05934, Algorithm 2.
     """
 
@@ -48,7 +51,20 @@ class Asha(NoScheduler):
             trial = self._promotable(place)
             if trial is not None:
                 return self._promotion(trial, place)
-        return New(until=self.ladder.until(0)) if may_begin else None
+        if may_begin:
+            return New(until=self.ladder.until(0))
+        return None if self._has_finisher or self.ladder.num_at_work else self._last_promotion()
+
+    @property
+    def _has_finisher(self) -> bool:
+        return any(cost < math.inf for cost, _ in self.ladder.rungs[-1].best(1))
+
+    def _last_promotion(self) -> GoOn | None:
+        for place in range(len(self.ladder.epochs) - 2, -1, -1):
+            best = self.ladder.rungs[place].best_waiting()
+            if best is not None:
+                return GoOn(best[1], until=self.ladder.until(place + 1), why="the best, and none has come to the end")
+        return None
 
     def _promotable(self, place: int) -> int | None:
         rung = self.ladder.rungs[place]

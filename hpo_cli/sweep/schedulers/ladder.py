@@ -42,6 +42,11 @@ class Ladder:
         if height and (trial.status != "paused" or self.heading(trial) >= height):
             self.rungs[height - 1].leave(trial.number)
 
+    @property
+    def num_at_work(self) -> int:
+        """Trials that train, or wait for a slot: neither over nor at a rung."""
+        return len(self.heights) - len(self.over) - sum(rung.num_waiting for rung in self.rungs)
+
     def ended_at(self, trial: int, place: int) -> bool:
         """Whether a trial is over and has been on no higher rung."""
         return trial in self.over and self.heights[trial] == place + 1

@@ -18,17 +18,20 @@ class Rung:
         self._entries: list[Entry] = []
         self._waiting: list[Entry] = []
         self._gone: set[int] = set()
+        self.num_waiting = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def add(self, trial: int, *, cost: float) -> None:
         """A trial has reached the rung, and waits."""
+        self.num_waiting += 1
         insort(self._entries, (cost, trial))
         heappush(self._waiting, (cost, trial))
 
     def leave(self, trial: int) -> None:
         """A trial waits no longer: it was promoted, or is over. It keeps its place among those that were here."""
+        self.num_waiting -= trial not in self._gone
         self._gone.add(trial)
 
     def best_waiting(self) -> Entry | None:

@@ -82,8 +82,25 @@ def test_what_is_promotable_is_promoted_when_no_trial_may_begin_any_more() -> No
         assert isinstance(order, GoOn)
         seen.append((order.trial, order.until))
         desk.end(order.trial, 0.01 * order.trial)
-    assert seen == [(4, 2), (3, 2), (3, 4)]  # rungs 1, 2, 4, 8, 9; 3 is the better one at epoch 2
+    by_the_paper = [(4, 2), (3, 2), (3, 4)]  # rungs 1, 2, 4, 8, 9; 3 is the better one at epoch 2
+    to_the_end = [(3, 8), (3, None)]  # nobody would come to the end: the best of the highest rung does
+    assert seen == by_the_paper + to_the_end
     assert desk.state.running == {}
+
+
+def test_only_one_trial_is_taken_to_the_end_against_the_paper_and_only_when_all_others_wait() -> None:
+    desk = Desk(scheduler("asha", epochs=9), epochs=9)
+    desk.fill()
+    desk.fill()
+    desk.may_begin = False
+    desk.end(1, 0.2)
+    assert desk.fill() is None  # trial 2 still trains
+    desk.end(2, 0.1)
+    assert [desk.fill() for _ in range(2)] == [GoOn(2, 3, "the best, and none has come to the end"), None]
+    desk.end(2, 0.1)
+    assert desk.fill() == GoOn(2, None, "the best, and none has come to the end")
+    desk.end(2, 0.1)
+    assert desk.fill() is None
 
 
 def test_a_promotion_that_was_ordered_is_not_ordered_again_while_it_trains() -> None:
