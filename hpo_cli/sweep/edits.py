@@ -152,8 +152,21 @@ def _set(draft: _Draft, edit: Edit) -> None:
         raise ConfigError.of(problems)
     if new == getattr(draft.settings, edit.key):
         raise ConfigError(edit.key, rule=f"is {shown(new)} already")
+    if edit.key == "trials":
+        _refuse_no_further(draft, old, new)
     draft.lines.append(f"sweep.{edit.key}: was {shown(old)}, now {shown(new)}")
     draft.settings = replace(draft.settings, **{edit.key: new})
+
+
+def _refuse_no_further(draft: _Draft, old: int | None, new: int | None) -> None:
+    """Raises ConfigError for more trials than there are settings, each of which is run once."""
+    size = draft.space.size
+    is_once = draft.settings.search == "grid" or draft.settings.duplicates == "skip"
+    if new is None or size is None or not is_once or new <= max(size, old or 0):
+        return
+    rule = f"there is no further setting: {size} are all" if (old or 0) >= size else f"there are {size} settings in all"
+    fix = "begin again with more values in the same folder: hpo-run -m ... sweep.dir="
+    raise ConfigError("trials", new, rule=rule, fix=f"{fix}{draft.state.folder}")
 
 
 def _now(draft: _Draft, key: str) -> Any:
@@ -189,12 +202,44 @@ def _ban(draft: _Draft, edit: Edit) -> None:
 
 
 def _narrow(draft: _Draft, edit: Edit) -> None:
+    found = _dimensions(draft.space, edit)
     if edit.op != "=":
         raise ConfigError(
             edit.word, rule="a range has no one value to act on", fix=f"write {edit.key}=interval(low,high)"
         )
-    found = _dimensions(draft.space, edit)
-    draft.space = draft.space.narrowed({one.name: _box(edit, one) for one in found})
+    boxes = {one.name: _box(edit, one) for one in found}
+    if problems := [problem for one in found if (problem := _too_narrow(draft.space, one, boxes[one.name], edit))]:
+        raise ConfigError.of(problems)
+    draft.space = draft.space.narrowed(boxes)
+
+
+def _too_narrow(space: Space, one: Dimension, box: Sequence[Any], edit: Edit) -> Problem | None:
+    """What is wrong with a box that leaves nothing, or a single point of a range: of one option's, mostly."""
+    try:
+        left = space.narrowed({one.name: box})[one.name]
+    except ConfigError:
+        rule = f"leaves nothing of {one}"
+    else:
+        if left.choices is not None or left.ends[0] < left.ends[1] or one.ends[0] == one.ends[1]:
+            return None
+        rule = f"leaves {left.ends[0]:g} alone of {one}"
+    return Problem(one.name, rule, _way_out(space, one, edit), box_text(box))
+
+
+def _way_out(space: Space, one: Dimension, edit: Edit) -> str:
+    """Give the option up, or name the dimensions that are meant."""
+    lists = {key: other for other in space.dimensions if other.choices is not None for key in other.keys}
+    option = next((c for c in one.when if c.key in lists and len(c.values) == 1 and (lists[c.key].size or 0) > 1), None)
+    if option is None:
+        return f"name a part of it: {edit.key}=interval(low,high)"
+    others = [other.name for other in _dimensions(space, edit) if other is not one]
+    meant = f", or name the one that is meant: '{others[0]}={edit.text}'" if others else ""
+    return f"give the option up: ban:{option.key}={shown(option.values[0])}{meant}"
+
+
+def box_text(box: Sequence[Any]) -> str:
+    """A box as people read it."""
+    return ", ".join(map(shown, box))
 
 
 def _dimensions(space: Space, edit: Edit) -> list[Dimension]:
@@ -224,13 +269,12 @@ def _can_be_active(one: Dimension, space: Space) -> bool:
 def _box(edit: Edit, one: Dimension) -> Sequence[Any]:
     """(low, high) of a range, or the values of a list that stay. Raises ConfigError."""
     interval = _INTERVAL.fullmatch(edit.text)
-    if interval and one.choices is None:
+    if interval:
         low, high = (_value(text) for text in interval.groups())
         if not (_is_number(low) and _is_number(high) and low < high):
-            raise ConfigError(edit.word, rule="is no range", fix=f"write {edit.key}=interval(low,high)")
-        return low, high
-    if interval and one.choices is not None:
-        low, high = (_value(text) for text in interval.groups())
+            raise ConfigError(edit.word, rule="is no range", fix=f"write {edit.key}=interval(low,high), two numbers")
+        if one.choices is None:
+            return low, high
         return [value for value in one.choices if _is_number(value) and low <= value <= high]
     if one.choices is None:
         rule = f"would make another list of the range {one}"

@@ -160,13 +160,13 @@ def _prepared(folder: Path, plan: RunPlan, asked: Asked, *, reporter: Reporter, 
 
 
 def _boundary(training: Training, events: Sequence[Event]) -> int:
-    """Where the run stood, with every nudge and rollback in force; its newest checkpoint may be damaged, or gone.
+    """Where training goes on, with every nudge and rollback in force; the newest checkpoint may be damaged.
 
-    What was trained since an older one is trained again as it was, and the change takes force after that.
+    A run that had finished goes on at its end: what lies between an older checkpoint and there is trained again.
     """
-    course = training.course
-    ended = mapping(ledger.fold(events).ended)
-    return max([course.step, count(ended.get("step")) or 0, *map(force_step, course.line.chain)])
+    course, ended = training.course, mapping(ledger.fold(events).ended)
+    end = count(ended.get("step")) or 0 if ended.get("event") == "finished" else 0
+    return max([course.step, end, *map(force_step, course.line.chain)])
 
 
 def _say(line: str) -> None:

@@ -404,7 +404,7 @@ def test_resuming_twice_and_stopping_between_is_exact() -> None:
 def test_a_run_whose_checkpoints_are_gone_is_trained_again_to_where_it_was_and_then_on(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """As sweeps leave all but their best trials. A change takes force where the run stood, not where it begins again."""
+    """As sweeps leave all but their best trials. A change takes force at the end, not where training begins again."""
     kept, bare = Path("outputs/all/kept"), Path("outputs/all/bare")
     for folder in (kept, bare):
         shutil.copytree(STRAIGHT, folder)
