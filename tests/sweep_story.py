@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from hpo_cli.record.process import this_process
-from hpo_cli.sweep.fold import SweepState, run_name
+from hpo_cli.sweep.fold import SweepState
 from hpo_cli.sweep.space import Dimension, Space
+from hpo_cli.sweep.state import run_name
 from tests.run_folders import Run, make_run, write_lines
 from tests.sweep.settings import sweep_settings_json
 

@@ -9,6 +9,7 @@ from hpo_cli.console.figures import figure
 from hpo_cli.console.output import cells
 from hpo_cli.console.tables import one_line, shorten
 from hpo_cli.errors import shown
+from hpo_cli.report.expected import TIERS, tier_of
 
 _SHORTEST_KEY, _SHORTEST_WORD = 4, 6
 _DIGITS = (4, 3, 2)
@@ -16,19 +17,22 @@ Pairs = list[tuple[str, str]]
 
 
 def setting_words(setting: Mapping[str, Any], keys: Collection[str], *, room: int | None = None) -> str:
-    """The setting as one line. keys: all that the sweep varies, against which a short one must be unique.
+    """The setting as one line, what usually matters most first, as far as it is known.
+
+    keys: all that the sweep varies, against which a short one must be unique.
 
     room: at most so many columns: first digits go, then ends of keys and of words, the longest first, then what
     comes last. A number is never cut in the middle.
     >>> setting_words({"optimizer.lr": 0.0031622, "loss": "mse"}, ["optimizer.lr", "loss"])
     'lr=0.003162 loss=mse'
     >>> setting_words({"regularization.dropout": 0.5, "optimizer": "momentum"}, [], room=20)
-    'dro…=0.5 opt…=momen…'
+    'opt…=momen… dro…=0.5'
     >>> setting_words({"optimizer.lr": 0.0031622, "optimizer": "momentum"}, [], room=12)
-    'lr=0.0032 …'
+    'opt…=momen… …'
     """
     if not setting:
         return "as it is"
+    setting = dict(sorted(setting.items(), key=lambda pair: _weight(pair[0])))
     names = [short_key(key, keys) for key in setting]
     if room is None:
         return _joined(list(zip(names, map(value_words, setting.values()), strict=True)))
@@ -60,6 +64,11 @@ def value_words(value: object, digits: int = 4) -> str:
     if isinstance(value, list | tuple):
         return f"[{','.join(value_words(one, digits) for one in value)}]"
     return one_line(shown(value))
+
+
+def _weight(key: str) -> int:
+    """Less comes first: the optimizer, of which the rest depends, then the order of `report.expected`."""
+    return 0 if key == "optimizer" else tier_of([key]) or len(TIERS) + 1
 
 
 def _fitted(pairs: Pairs, values: Sequence[object], room: int) -> Pairs:

@@ -15,6 +15,8 @@ from hpo_cli.console.sparkline import common_span, sparkline
 from hpo_cli.console.tables import Column, one_line, shorten, table
 from hpo_cli.sweep.eta import Estimate, Moment, driven
 from hpo_cli.sweep.fold import SweepState
+from hpo_cli.sweep.sizes import known_total
+from hpo_cli.sweep.standings import counted_words, standing_word
 from hpo_cli.sweep.tally import Tally
 
 _WITH_CURVES = 76  # columns from which a curve leaves room for the setting
@@ -69,7 +71,8 @@ def _progress(state: SweepState, estimate: Estimate, columns: int) -> Line:
     whole = "paused" if state.is_held else time_left(estimate.whole)
     right = line(Span(whole, styles.TITLE))
     if estimate.share is None:
-        return spread(line(Span("no end set: until it is stopped", styles.QUIET)), right, columns)
+        said = "no end set: until it is stopped" if known_total(state) is None else "not timed yet"
+        return spread(line(Span(said, styles.QUIET)), right, columns)
     share = min(1.0, estimate.share)
     percent = f" {100 * share:3.0f} % "
     width = max(_SHORTEST_BAR, min(60, columns - columns_of(right) - len(percent) - 2))
@@ -80,12 +83,12 @@ def _progress(state: SweepState, estimate: Estimate, columns: int) -> Line:
 
 def _counts(state: SweepState, tally: Tally, columns: int, *, per_minute: float | None) -> Line:
     counts = tally.counts(state)
-    total = f" of {state.total}" if state.total else ""
+    size = known_total(state)
+    total = f" of {size}" if size else ""
     parts = [Span(f"{counts['finished']}{total} finished", styles.STATUS["finished"] if counts["finished"] else "")]
-    for what in ("running", "waiting", "stopped", "failed"):
-        if counts[what]:
-            style = styles.STATUS.get(what, styles.WAITS if what == "waiting" else "")
-            parts += [Span("  "), Span(f"{counts[what]} {what}", style)]
+    for said in counted_words({**counts, "finished": 0}, state):
+        word = said.partition(" ")[2]
+        parts += [Span("  "), Span(said, styles.STATUS.get(word, styles.WAITS))]
     speed = line(Span(f"{per_minute:.3g} trials/min", styles.QUIET)) if per_minute else line()
     return spread(line(*parts), speed, columns)
 
@@ -105,7 +108,7 @@ def _best(state: SweepState, tally: Tally, columns: int) -> Line:
         f"{more}  trial {best.number}  ",
     )
     room = columns - columns_of(head)
-    return line(*head, setting_words(best.setting, state.space.keys, room=room) if room >= _LEAST_SETTING else "")
+    return line(*head, setting_words(state.trial(best.number).setting, state.space.keys, room=room) if room >= _LEAST_SETTING else "")
 
 
 def _running(state: SweepState, each: Sequence[Moment], place: Place, *, rows: int) -> list[Line]:
@@ -125,7 +128,7 @@ def _table(state: SweepState, shown: Sequence[Moment], place: Place) -> list[Lin
     fixed = [
         [_label(state, one) for one in shown],
         [figure(_value(one)) for one in shown],
-        [f"{one.run.epoch}/{one.goal}" for one in shown],
+        [f"{_epoch(state, one)}/{one.goal}" for one in shown],
         lefts,
     ]
     heads = ["trial", aim, "epoch", "left"]
@@ -158,6 +161,14 @@ def _label(state: SweepState, one: Moment) -> str:
     return str(one.run.trial) if len(state.inner) == 1 else f"{one.run.trial}-{one.run.run + 1}"
 
 
+def _epoch(state: SweepState, one: Moment) -> int:
+    """How far it is. One that goes on is where it was, before its process says so."""
+    trial = state.trial(one.run.trial)
+    if trial.num_adopted:  # it may have gone back
+        return one.run.epoch
+    return max([one.run.epoch, trial.runs[one.run.run].epoch, *one.run.reports])
+
+
 def _value(one: Moment) -> float | None:
     values = one.run.reports[max(one.run.reports)] if one.run.reports else ()
     return values[0] if values else None
@@ -172,7 +183,7 @@ def _rungs(state: SweepState, tally: Tally, columns: int) -> list[Line]:
         return []
     shown = sorted(waiting, reverse=True)[:_MOST_RUNGS]
     texts = [f"{len(waiting[epoch])} at epoch {epoch}{_leader(state, waiting[epoch])}" for epoch in shown]
-    return [cut(line(Span("waits  ", styles.WAITS), ",  ".join(texts)), columns)]
+    return [cut(line(Span(f"{standing_word('paused', state)}  ", styles.WAITS), ",  ".join(texts)), columns)]
 
 
 def _leader(state: SweepState, numbers: Sequence[int]) -> str:

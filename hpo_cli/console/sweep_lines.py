@@ -8,6 +8,9 @@ from hpo_cli.console.output import Line, Span, line
 from hpo_cli.console.setting_words import setting_words
 from hpo_cli.console.tables import one_line
 from hpo_cli.sweep.fold import SweepState
+from hpo_cli.sweep.members import Phase
+from hpo_cli.sweep.sizes import known_total
+from hpo_cli.sweep.standings import plural, standing_word
 from hpo_cli.sweep.state import Trial
 from hpo_cli.sweep.tally import News
 
@@ -33,7 +36,8 @@ def trial_line(state: SweepState, news: News) -> Line:
         _took(trial),
     ]
     if news.what == "paused":
-        parts += [Span(f"  waits at epoch {trial.epoch}/{state.epochs}", styles.QUIET)]
+        where = f"  {standing_word('paused', state)}, epoch {trial.epoch}/{state.epochs}"
+        parts += [Span(where, styles.QUIET)]
     if news.what in ("failed", "stopped"):
         parts += [Span(f"  {news.what}", _STYLE[news.what]), _why(trial, _STYLE[news.what])]
     if news.is_best:
@@ -53,6 +57,13 @@ def best_line(state: SweepState, trial: Trial) -> Line:
     return line(Span("best so far  ", styles.QUIET), value, f"  trial {trial.number}  ", _setting(state, trial))
 
 
+def adopted_line(state: SweepState, number: int, phase: Phase) -> Line:
+    """`trial 2 takes over trial 5 at epoch 3: lr=0.0103`."""
+    who = f"trial {number} takes over trial {phase.source} at epoch {phase.epoch}"
+    knobs = setting_words(phase.changes, state.space.keys) if phase.changes else "the same knobs"
+    return line(Span(f"{who}: ", styles.QUIET), knobs)
+
+
 def first_line(text: str) -> str:
     """The first line of a reason that has any letters."""
     lines = [part.strip() for part in text.splitlines() if part.strip()]
@@ -65,7 +76,7 @@ def reason_of(trial: Trial) -> str:
 
 
 def _head(state: SweepState, trial: Trial, what: str) -> list[Span]:
-    width = len(str(state.total or max(999, len(state.trials))))
+    width = len(str(known_total(state) or max(999, len(state.trials))))
     return [Span(f"trial {trial.number:{width}}", _STYLE.get(what, ""))]
 
 
@@ -82,8 +93,7 @@ def _setting(state: SweepState, trial: Trial) -> Span:
 
 
 def _took(trial: Trial) -> Span:
-    epochs = f"{trial.epoch} epoch{'' if trial.epoch == 1 else 's'}"
-    return Span(f"{epochs}, {duration(trial.seconds)}", styles.QUIET)
+    return Span(f"{plural(trial.epoch, 'epoch')}, {duration(trial.seconds)}", styles.QUIET)
 
 
 def _why(trial: Trial, style: str) -> Span:

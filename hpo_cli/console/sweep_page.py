@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Iterator
 
@@ -13,17 +14,25 @@ from hpo_cli.console.sweep_frame import how_words
 from hpo_cli.console.sweep_lines import reason_of
 from hpo_cli.console.tables import one_line, shorten
 from hpo_cli.record.sweep_record import SweepRecord
+from hpo_cli.report.commands import raise_as_panda
+from hpo_cli.report.dimensions import begun_space
+from hpo_cli.report.refusals import Refusal, refusals
 from hpo_cli.sweep.fold import SweepState
+from hpo_cli.sweep.members import as_it_is
+from hpo_cli.sweep.sizes import known_total
+from hpo_cli.sweep.standings import counted_words, plural
 from hpo_cli.sweep.tally import Tally
 
 _LABEL = 11
-_MOST_FAILED, _MOST_EDITS = 5, 3
+_MOST_FAILED, _MOST_EDITS, _MOST_REFUSED = 5, 3, 3
 
 
 def page(state: SweepState, record: SweepRecord, *, ref: str) -> Iterator[Line]:
     """All about a sweep. ref: how the reading verbs find it."""
+    state = as_it_is(state)
     tally = Tally()
     tally.take(state)
+    begun = {one.name: one for one in begun_space(state).dimensions}
     title = Span(f"sweep {one_line(record.name)} {record.id}", styles.TITLE)
     yield line(title, "  ", styles.status(record.status))
     yield from _field("folder", str(record.path))
@@ -31,24 +40,26 @@ def page(state: SweepState, record: SweepRecord, *, ref: str) -> Iterator[Line]:
     yield from _field("search", _how(state))
     for index, one in enumerate(state.space.dimensions):
         when = f"  with {' and '.join(map(str, one.when))}" if one.when else ""
-        yield from _field("space" if index == 0 else "", f"{one.name}: {one}{when}")
+        was = begun.get(one.name)
+        before = "" if was is None or str(was) == str(one) else f"  (begun with {was})"
+        yield from _field("space" if index == 0 else "", f"{one.name}: {one}{before}{when}")
     aims = ", ".join(f"{aim.name} ({aim.mode})" for aim in state.aims)
     yield from _field("objective", f"{aims}, {state.settings.reduce} of its epochs")
-    yield from _field("trials", counts_words(state, tally))
+    yield from _field("trials", counts_words(state, tally, standing=record.status))
     yield from _field("began", f"{age(record.started, now=time.time())} ago, driven for {duration(record.seconds)}")
-    yield from _field("edited", *_edits(state))
+    yield from _field("edited", *(part for text in _edits(state) for part in _wrapped(text)))
     yield from best_lines(state, tally)
     yield from failed_lines(state)
+    yield from refused_lines(state)
     yield line()
     yield from next_lines(state, tally, ref=ref, goes_on=record.status not in ("finished", "running", "paused"))
 
 
-def counts_words(state: SweepState, tally: Tally) -> str:
-    """`12 finished, 2 running, 1 failed, of 50`."""
-    counts = tally.counts(state)
-    said = [f"{number} {what}" for what, number in counts.items() if number] or ["none yet"]
-    total = f", of {state.total}" if state.total and state.total != tally.done else ""
-    return ", ".join(said) + total
+def counts_words(state: SweepState, tally: Tally, *, standing: str = "running") -> str:
+    """`12 finished, 2 running, 1 failed, of 50`. standing: the sweep's own: nobody trains in one that died."""
+    said = counted_words(tally.counts(state), state, standing=standing) or ["none yet"]
+    size = known_total(state)
+    return ", ".join(said) + (f", of {size}" if size and size != tally.done else "")
 
 
 def best_lines(state: SweepState, tally: Tally) -> Iterator[Line]:
@@ -62,7 +73,9 @@ def best_lines(state: SweepState, tally: Tally) -> Iterator[Line]:
     runs = best.runs[0].folder if len(best.runs) == 1 else f"{best.runs[0].folder} .. {best.runs[-1].folder}"
     many = "" if len(best.runs) == 1 else f", mean of {len(best.runs)} runs"
     yield line(_label("best"), Span(value, styles.WINNER), f"  trial {best.number}, epoch {best.epoch}{many}  ({runs})")
-    yield from _field("", setting_words(best.setting, state.space.keys))
+    now = state.trial(best.number)
+    changed = "  (now: it took states over)" if now.num_adopted else ""
+    yield from _field("", setting_words(now.setting, state.space.keys) + changed)
 
 
 def failed_lines(state: SweepState, *, most: int = _MOST_FAILED) -> Iterator[Line]:
@@ -76,17 +89,32 @@ def failed_lines(state: SweepState, *, most: int = _MOST_FAILED) -> Iterator[Lin
         yield from _field("", f"and {len(failed) - most} more")
 
 
+def refused_lines(state: SweepState, *, most: int = _MOST_REFUSED) -> Iterator[Line]:
+    """Why settings were refused, and how many for each reason."""
+    found = refusals(state)
+    parts = [part for one in found[:most] for part in _wrapped(_refusal(state, one))]
+    for index, part in enumerate(parts):
+        yield line(_label("" if index else "refused"), Span(part, "yellow"))
+    if more := found[most:]:
+        yield from _field("", f"and {plural(sum(one.num for one in more), 'setting')} for other reasons")
+
+
+def _refusal(state: SweepState, one: Refusal) -> str:
+    such = f"{'such as ' if one.num > 1 else ''}{setting_words(one.setting, state.space.keys)}"
+    return f"{plural(one.num, 'setting')}: {one_line(one.reason)} ({such})"
+
+
 def next_lines(state: SweepState, tally: Tally, *, ref: str, goes_on: bool) -> Iterator[Line]:
     """What to type next. goes_on: whether there is something left to train that nobody trains."""
     commands = []
     if goes_on:
         commands.append((f"hpo-run -m sweep.resume={ref}", "goes on"))
     if tally.best is not None:
-        longer = 5 * state.epochs
+        best = state.trial(tally.best.number)
         commands += [
             (f"hpo-run best {ref}", "the leaderboard, what mattered"),
             (f"hpo-run report {ref}", "one file with all curves"),
-            (f"hpo-run resume=best:{ref} epochs={longer}", "trains the winner on"),
+            (raise_as_panda(state, best, ref=ref), "trains the winner on"),
         ]
     else:
         commands.append((f"hpo-run ls {ref}", "its trials"))
@@ -99,11 +127,11 @@ def next_lines(state: SweepState, tally: Tally, *, ref: str, goes_on: bool) -> I
 
 def _how(state: SweepState) -> str:
     settings = state.settings
-    ends = {"trials": state.total, "minutes": settings.minutes, "epochs": settings.epochs, "target": settings.target}
+    ends = {"trials": known_total(state), "minutes": settings.minutes, "epochs": settings.epochs, "target": settings.target}
     parts = [how_words(state), *(f"{name} {figure(value)}" for name, value in ends.items() if value is not None)]
     runs = [f"{len(state.inner)} runs a trial"] if len(state.inner) > 1 else []
-    workers = [f"{settings.workers} workers"] if settings.workers else []
-    return "; ".join([*parts, f"{state.epochs} epochs a trial", *runs, *workers])
+    workers = [plural(settings.workers, "worker")] if settings.workers else []
+    return "; ".join([*parts, f"{plural(state.epochs, 'epoch')} a trial", *runs, *workers])
 
 
 def _edits(state: SweepState) -> list[str]:
@@ -124,6 +152,13 @@ def edit_words(event: dict[str, object]) -> str:
 def _field(label: str, *texts: str) -> Iterator[Line]:
     for index, text in enumerate(texts):
         yield line(_label("" if index else label), _cut(one_line(text)))
+
+
+def _wrapped(text: str) -> list[str]:
+    """The text in as many lines as it needs: a reason that somebody gave is never cut."""
+    if not output.is_styled():
+        return [text]
+    return textwrap.wrap(text, max(20, output.width() - _LABEL - 2)) or [text]
 
 
 def _label(label: str) -> Span:

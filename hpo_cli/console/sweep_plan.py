@@ -11,6 +11,7 @@ from hpo_cli.console.figures import duration
 from hpo_cli.console.output import Line, Span, line, write
 from hpo_cli.console.setting_words import setting_words
 from hpo_cli.console.tables import shorten
+from hpo_cli.sweep.standings import plural
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,10 @@ def show_plan(
 
 def _head(count: int, *, kind: str, total: int | None) -> Line:
     if kind == "exact":
-        many = f"{count} trial{'' if count == 1 else 's'}"
+        many = plural(count, "trial")
         shown = many if total in (None, count) else f"the first {count} of {total} trials"
         return line(Span(shown, styles.TITLE), ", in this order")
-    out_of = f"{total} trials" if total is not None else "trials until it is stopped"
+    out_of = plural(total, "trial") if total is not None else "trials until it is stopped"
     return line(
         Span(out_of, styles.TITLE), f"; {count} samples of what it may try first: later ones learn from earlier ones"
     )
@@ -107,8 +108,8 @@ def _refused(refused: Sequence[tuple[Mapping[str, Any], str]], keys: Sequence[st
 
 
 def _cost(cost: Cost) -> list[Line]:
-    each = f"{duration(cost.seconds_per_trial)} a trial of {cost.epochs_per_trial} epochs"
-    workers = f"{cost.workers} worker{'' if cost.workers == 1 else 's'}"
+    each = f"{duration(cost.seconds_per_trial)} a trial of {plural(cost.epochs_per_trial, 'epoch')}"
+    workers = plural(cost.workers, "worker")
     share = f", {100 * cost.share:.0f} % of all epochs" if cost.share < 1 else ""
     total = cost.total_seconds
     whole = "no end is set" if total is None else f"about {duration(total)} with {workers}{share}"

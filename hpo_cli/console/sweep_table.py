@@ -14,11 +14,12 @@ from hpo_cli.console import output
 from hpo_cli.console.layout import merged
 from hpo_cli.console.output import Line, Span, can_draw, console, encodable, is_terminal, line, write
 from hpo_cli.console.sweep_frame import Place, sweep_frame
-from hpo_cli.console.sweep_lines import best_line, failure_line, trial_line
+from hpo_cli.console.sweep_lines import adopted_line, best_line, failure_line, trial_line
 from hpo_cli.console.sweep_page import edit_words
 from hpo_cli.sweep.eta import estimate
 from hpo_cli.sweep.fold import SweepState
 from hpo_cli.sweep.live import LiveRun
+from hpo_cli.sweep.members import Members, with_knobs
 from hpo_cli.sweep.tally import News, Tally
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class PlainView:
     def update(self, state: SweepState, live: Sequence[LiveRun]) -> None:  # noqa: ARG002 - a SweepView
         """See SweepView."""
         trials, remarks = self._news.take(state)
-        _say([*remarks, *(trial_line(state, news) for news in trials)])
+        shown = with_knobs(state, self._news.members.found)
+        _say([*(trial_line(shown, news.of(shown)) for news in trials), *remarks])
 
     def said(self, text: str) -> None:
         """See SweepView."""
@@ -95,7 +97,8 @@ class LiveView:
         trials, remarks = self._news.take(state)
         now = self._clock()
         self._ends.extend(now for one in trials if one.what != "lost")
-        self._scroll([*remarks, *(said for one in trials if (said := _spoken(state, one)))])
+        shown = with_knobs(state, self._news.members.found)
+        self._scroll([*(said for one in trials if (said := _spoken(shown, one.of(shown)))), *remarks])
         self._draw(state, live, self._news.tally, now=now)
         self._next = begin + max(_EVERY_S, (time.monotonic() - begin) / _SHARE)
 
@@ -114,7 +117,12 @@ class LiveView:
         place = Place(columns, lines - _SPARE_LINES, can_draw(self._out))
         runs = [*live, *_elsewhere(state, live)]
         shown = sweep_frame(
-            state, estimate(state, runs, tally, now=now), tally, place, now=now, per_minute=self._per_minute(now)
+            with_knobs(state, self._news.members.found),
+            estimate(state, runs, tally, now=now),
+            tally,
+            place,
+            now=now,
+            per_minute=self._per_minute(now),
         )
         self._live.start()
         self._live.update(_rendered(shown, self._out), refresh=True)
@@ -133,8 +141,9 @@ class _News:
     """What has happened since it was last asked: to trials, and remarks about the sweep as a whole."""
 
     def __init__(self, state: SweepState) -> None:
-        self.tally = Tally()
+        self.tally, self.members = Tally(), Members()
         self.tally.take(state)
+        self.members.take(state)
         self._num_edits, self._was_held = len(state.edits), state.is_held
 
     def take(self, state: SweepState) -> tuple[list[News], list[Line]]:
@@ -144,6 +153,7 @@ class _News:
             self._was_held = state.is_held
             held = "paused: no trial begins; those that train go on to their end"
             remarks.append(_remark(held if state.is_held else "goes on: trials begin again"))
+        remarks += [adopted_line(state, number, phase) for number, phase in self.members.take(state)]
         return self.tally.take(state), remarks
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from hpo_cli.report import html_charts, html_parallel, html_tables
+from hpo_cli.report import html_charts, html_lineage, html_parallel, html_tables
 from hpo_cli.report.curves import Curves, curves
 from hpo_cli.report.dimensions import robust_axis
 from hpo_cli.report.figures import described, figure
@@ -15,18 +15,15 @@ from hpo_cli.report.html_style import STYLE
 from hpo_cli.report.parallel import parallel
 from hpo_cli.report.slices import slices
 from hpo_cli.report.svg import Markup, element
+from hpo_cli.sweep.standings import plural
 
 if TYPE_CHECKING:
     from hpo_cli.report.digest import Digest
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
-_LEGEND = (
-    ("finished", "finished", "--q3"),
-    ("running", "running", "--q3"),
-    ("paused", "waiting at a rung", "--q1"),
-    ("stopped", "stopped early", "--q1"),
-    ("failed", "failed", "--bad"),
-)
+_LEGEND = {
+    "finished": "--q3", "running": "--q3", "waiting": "--q1", "paused": "--q1", "stopped": "--q1", "failed": "--bad",
+}  # fmt: skip
 
 
 def page(found: Digest) -> str:
@@ -54,6 +51,7 @@ def _sections(found: Digest) -> Iterator[Markup]:
     yield from _curves(found)
     if found.rows:
         yield _section("Leaderboard", html_tables.leaderboard(found), _board_note(found))
+    yield from _lineage(found)
     if order and found.state.space.dimensions:
         intro = "What decided how good a trial was, beside what practitioners tune first, second and third."
         yield _section("What mattered", html_tables.importance(found.importances), intro)
@@ -61,10 +59,16 @@ def _sections(found: Digest) -> Iterator[Markup]:
         yield _parallel(found, values)
     if len(found.state.aims) > 1 and order:
         yield from _front(found)
+    if found.refused:
+        num = sum(one.num for one in found.refused)
+        said = f"{plural(num, 'setting')} that no run can have, which the search proposed; they cost no trial."
+        yield _section("What was refused", html_tables.refused(found), said)
     if found.failed:
         intro = f"{len(found.failed)} of {len(found.rows)} trials failed for good."
         yield _section("What failed", html_tables.failures(found.failed), intro)
-    yield _section("The space", html_tables.space(found), "As it was searched, frozen with the sweep.")
+    begun = "As it was when the sweep began"
+    edits = f", and the {plural(len(found.state.edits), 'edit')} since then." if found.state.edits else "."
+    yield _section("The space", html_tables.space(found), begun + edits)
     yield _section("To do it again", html_tables.reproduce(found))
     yield element("footer", f"Written by hpo-run from {found.state.folder}.")
 
@@ -80,31 +84,53 @@ def _curves(found: Digest) -> Iterator[Markup]:
         return
     aim = found.state.aims[0]
     chart, beyond = html_charts.curves_chart(drawn, name=aim.name, mode=aim.mode, epochs=found.state.epochs)
-    content = element("div", _legend(drawn), element("div", chart, class_="scroll"), class_="curves")
+    content = element("div", _legend(found, drawn), element("div", chart, class_="scroll"), class_="curves")
     notes = [_thinned(len(drawn.curves), drawn.total)]
     notes += [f"{beyond} end outside the picture."] if beyond else []
+    notes += [drawn.note]
     yield _section("Learning curves", content, " ".join(filter(None, notes)))
 
 
-def _legend(drawn: Curves) -> Markup:
+def _legend(found: Digest, drawn: Curves) -> Markup:
     there = {curve.part for curve in drawn.curves}
     best = element("span", element("i", style="border-color:var(--best)"), "the best")
     others = [
         element(
             "label", element("input", type="checkbox", id=f"show-{part}", checked="checked"),
-            element("i", style=f"border-color:var({colour})"), text,
+            element("i", style=f"border-color:var({colour})"), found.word(part),
         )
-        for part, text, colour in _LEGEND
+        for part, colour in _LEGEND.items()
         if part in there
     ]  # fmt: skip
     return element("div", best, others, class_="legend")
+
+
+def _lineage(found: Digest) -> Iterator[Markup]:
+    """A picture for each knob that changed with the states that were taken over."""
+    shown = html_lineage.knobs(found)[: html_lineage.MOST_KNOBS]
+    if not shown:
+        return
+    pictures = [
+        part
+        for place, knob in enumerate(shown)
+        for part in (
+            html_lineage.scale(knob),
+            element("div", html_lineage.lineage_chart(found, knob, place=place), class_="scroll"),
+        )
+    ]
+    note = (
+        "A row a member, the best on top. Where an arrow ends it gave its own state up for that of the member where "
+        "the arrow begins, and went on with other knobs; the colour is the knob's value."
+    )
+    yield _section("Who took over whom", element("div", pictures), note)
 
 
 def _slices(found: Digest, values: dict[int, float]) -> Markup:
     y_axis, beyond = robust_axis(list(values.values()), mode=found.state.aims[0].mode)
     inside = {trial: value for trial, value in values.items() if y_axis.low <= value <= y_axis.high}
     colours = html_charts.bins(list(values))
-    parts = {row.trial: row.status for row in found.rows if row.status in ("paused", "stopped")}
+    parts = {row.trial: row.status for row in found.rows if row.status in ("waiting", "paused", "stopped")}
+    drawn = slices(found.state, inside)
     figures = [
         element(
             "figure",
@@ -112,9 +138,13 @@ def _slices(found: Digest, values: dict[int, float]) -> Markup:
             html_charts.slice_chart(one, y_axis, colours=colours, parts=parts),
             element("figcaption", f"{len(one.dots)} of {one.trials} drawn" if len(one.dots) < one.trials else ""),
         )
-        for one in slices(found.state, inside)
+        for one in drawn
     ]
     note = f"{found.aim} against each hyperparameter, a dot a trial; faint ones were ended early."
+    if any(trial.num_adopted for trial in found.state.trials):
+        note += " Each trial with the knobs that it has now, not those that it began with."
+    if any(one.present for one in drawn):
+        note += " Shaded: what is still searched, after the edits."
     if beyond:
         note += f" {beyond} values far off on the bad side are left out, so that the good ones can be told apart."
     return _section("Slices", element("div", figures, class_="slices"), note)
@@ -128,6 +158,7 @@ def _parallel(found: Digest, values: dict[int, float]) -> Markup:
     notes = [
         "A line a trial, through its setting to its value: the stronger the blue, the better; the best in orange.",
         "Dotted where a hyperparameter is not active.",
+        "Thick: what is still searched, after the edits." if any(drawn.present) else "",
         _thinned(len(drawn.lines), drawn.total),
         f"{beyond} values beyond the bad end of the last axis are drawn at its end." if beyond else "",
     ]
@@ -172,7 +203,11 @@ def _thinned(drawn: int, total: int) -> str:
 def _known(found: Digest) -> Markup:
     """What the script tells of a trial that is pointed at; `<` is written so that no text can end the script."""
     drawn: Sequence[tuple[int, str, str]] = [
-        (row.trial, f"{figure(row.mean)} ({row.status}, {row.epochs} epochs)", described(row.setting))
+        (
+            row.trial,
+            f"{figure(row.mean)} ({found.word(row.status)}, {plural(row.epochs, 'epoch')})",
+            described(row.setting),
+        )
         for row in found.rows
     ]
     text = json.dumps({trial: [value, setting] for trial, value, setting in drawn}, separators=(",", ":"))

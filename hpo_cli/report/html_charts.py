@@ -69,8 +69,16 @@ def slice_chart(found: Slice, y_axis: Axis, *, colours: Mapping[int, str], parts
         )
         for dot in reversed(found.dots)
     ]  # fmt: skip
+    kept = [
+        element(
+            "rect", class_="kept", x=field.x(one.low), y=field.y(1), width=field.x(one.high) - field.x(one.low),
+            height=field.y(0) - field.y(1),
+        )
+        for one in found.present
+    ]  # fmt: skip
     return picture(
         field,
+        kept,
         y_axis_marks(field, y_axis, "", most=4),
         x_labels(field, found.axis),
         dots,
@@ -127,7 +135,7 @@ def _curve(curve: Curve, field: Field, x_axis: Axis, y_axis: Axis) -> Markup:
         "title", f"trial {curve.trial}, {curve.part}: {figure(curve.values[-1])} at epoch {curve.epochs[-1]}"
     )
     line = element("polyline", title, class_=f"curve {curve.part}", data_t=curve.trial, points=points(places))
-    ends = curve.part in ("stopped", "paused", "failed") or len(places) == 1
+    ends = curve.part in ("stopped", "paused", "waiting", "failed") or len(places) == 1
     if not ends:
         return line
     x, y = places[-1]

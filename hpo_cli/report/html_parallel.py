@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
-from hpo_cli.report.dimensions import Axis, robust_axis
+from hpo_cli.report.dimensions import Axis, Stretch, robust_axis
 from hpo_cli.report.figures import figure
 from hpo_cli.report.html_axes import Field, cut, picture, spaced, spread
 from hpo_cli.report.parallel import Line, Parallel
@@ -28,6 +28,7 @@ def parallel_chart(found: Parallel, *, colours: Mapping[int, str], name: str, mo
         field,
         element("g", lines),
         [_upright(x, one, title, ys) for x, one, title in zip(xs, axes, names, strict=True)],
+        [_kept(x, one, ys) for x, parts in zip(xs, found.present, strict=False) for one in parts],
         class_="chart wide",
         label="Parallel coordinates: a line a trial through its setting to its value",
         floor="none",
@@ -51,6 +52,10 @@ def _thread(line: Line, xs: Sequence[float], ys: Callable[[float], float], axes:
     whole = [element("path", title, class_=f"thread {colour}", data_t=line.trial, d=path or "M0,0")]
     whole += [element("path", class_=f"thread bridge {colour}", data_t=line.trial, d=dashed)] if dashed else []
     return Markup("".join(whole))
+
+
+def _kept(x: float, part: Stretch, ys: Callable[[float], float]) -> Markup:
+    return element("line", class_="kept", x1=x, x2=x, y1=ys(part.low), y2=ys(part.high))
 
 
 def _lifted(field: Field) -> Callable[[float], float]:

@@ -9,12 +9,14 @@ STYLE = """
   color-scheme: light dark;
   --paper: #fbfbf9; --card: #ffffff; --ink: #1d2329; --quiet: #667079; --hair: #e3e5e4; --axis: #aab1b6;
   --best: #c44e00; --bad: #8a3b8f; --link: #1f5f9e; --soft: #f3f3ef;
+  --low: #3b6fb6; --high: #e0892b;
   --q0: #cfd8df; --q1: #a9c1d4; --q2: #78a5ca; --q3: #4382b8; --q4: #12599a;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #14171a; --card: #1b1f23; --ink: #e4e7e9; --quiet: #98a2aa; --hair: #2c3237; --axis: #59636b;
     --best: #ff9a4d; --bad: #d592da; --link: #8cc0f0; --soft: #22272c;
+    --low: #5b93dd; --high: #ffb35c;
     --q0: #39434b; --q1: #43596b; --q2: #4f7ea6; --q3: #67a5d8; --q4: #a5d3fb;
   }
 }
@@ -62,14 +64,18 @@ svg .halo { paint-order: stroke; stroke: var(--card); stroke-width: 3px; stroke-
 .rung { stroke: var(--axis); stroke-dasharray: 2 4; }
 .curve, .thread, .front { fill: none; stroke: var(--q3); stroke-width: 1.4; stroke-linejoin: round; }
 .curve { opacity: .55; } .curve.running { stroke: var(--q3); stroke-dasharray: 6 3; opacity: 1; }
-.curve.paused, .curve.stopped { stroke: var(--q1); opacity: .75; } .end.paused, .end.stopped { fill: var(--q2); }
+.curve.paused, .curve.waiting, .curve.stopped { stroke: var(--q1); opacity: .75; } .end.paused, .end.waiting, .end.stopped { fill: var(--q2); }
 .curve.failed { stroke: var(--bad); opacity: .8; stroke-dasharray: 3 3; } .end { stroke: none; fill: var(--q3); }
 .end.failed { fill: var(--bad); }
 .curve.best { stroke: var(--best); stroke-width: 2.6; opacity: 1; }
 .thread { opacity: .6; } .thread.q4 { opacity: .9; } .thread.best { stroke-width: 2.6; opacity: 1; }
+rect.kept { fill: var(--q2); opacity: .16; } line.kept { stroke: var(--ink); stroke-width: 4; opacity: .55; }
+.row { stroke: var(--hair); } .stretch { fill: none; stroke-width: 8; } .stretch.given { stroke-width: 3; opacity: .7; }
+.arrow { fill: none; stroke: var(--ink); stroke-width: 1.3; opacity: .75; } .head { fill: var(--ink); }
+svg.lineage path.stretch.on { stroke-width: 10; } .knobs i { border-top-width: 8px !important; }
 .bridge { stroke-dasharray: 2 4; }
 .front { stroke: var(--best); stroke-dasharray: 4 4; }
-.dot { stroke: var(--card); stroke-width: .6; } .dot.paused, .dot.stopped { opacity: .65; }
+.dot { stroke: var(--card); stroke-width: .6; } .dot.paused, .dot.waiting, .dot.stopped { opacity: .65; }
 .dot.failed { opacity: .4; }
 .thread.q0 { stroke: var(--q0); } .thread.q1 { stroke: var(--q1); } .thread.q2 { stroke: var(--q2); }
 .thread.q3 { stroke: var(--q3); } .thread.q4 { stroke: var(--q4); } .thread.best { stroke: var(--best); }
@@ -128,7 +134,7 @@ footer { margin-top: 48px; color: var(--quiet); font-size: 13px; border-top: 1px
   .scroll { overflow: visible; } svg.wide { min-width: 0; }
 }
 """
-_PARTS = ("finished", "running", "paused", "stopped", "failed")
+_PARTS = ("finished", "running", "waiting", "paused", "stopped", "failed")
 STYLE += "".join(
     f'.curves:has(#show-{part}:not(:checked)) svg .{part} {{ display: none; }}\n' for part in _PARTS
 )  # fmt: skip

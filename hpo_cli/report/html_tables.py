@@ -8,10 +8,14 @@ from typing import Any
 
 from hpo_cli.report import commands
 from hpo_cli.report.digest import Digest
+from hpo_cli.report.dimensions import begun_space
 from hpo_cli.report.figures import described, duration, figure
 from hpo_cli.report.importance import Importance, Importances
 from hpo_cli.report.leaderboard import Row
 from hpo_cli.report.svg import Markup, element, joined
+from hpo_cli.sweep.dimension import Dimension
+from hpo_cli.sweep.sizes import known_total
+from hpo_cli.sweep.standings import plural
 
 SHOWN_ROWS, MOST_ROWS = 15, 300
 _LONGEST_REASON = 400
@@ -21,9 +25,9 @@ _MOST_FAILED = 100
 def head(found: Digest) -> Markup:
     """Name, status and facts."""
     state, facts = found.state, found.summary
-    counts = ", ".join(f"{number} {status}" for status, number in facts.counts.items()) or "none yet"
+    size = known_total(state)
     told = {
-        "trials": f"{len(state.trials)}{'' if state.total is None else f' of {state.total}'} ({counts})",
+        "trials": f"{len(state.trials)}{'' if size is None else f' of {size}'} ({found.counts})",
         "search": _search(found),
         "training time": f"{duration(facts.seconds)}, {facts.epochs:,} epochs",
         "began": _moment(facts.began),
@@ -50,10 +54,11 @@ def winner(found: Digest) -> Markup:
         "div",
         element("div", found.aim, class_="quiet"),
         element("div", figure(first.mean), spread, class_="value"),
-        element("div", f"trial {first.trial}, {first.epochs} epochs{runs}", class_="quiet"),
+        element("div", f"trial {first.trial}, {plural(first.epochs, 'epoch')}{runs}", class_="quiet"),
     )
     chips = [element("li", element("span", f"{key}="), figure(value, digits=6)) for key, value in first.setting.items()]
-    right = element("div", element("div", "its setting", class_="quiet"), element("ul", chips, class_="chips"))
+    now = "its setting" if not found.state.trial(first.trial).num_adopted else "its setting now, after what it took over"
+    right = element("div", element("div", now, class_="quiet"), element("ul", chips, class_="chips"))
     return element("section", left, right, element("div", _next(found), class_="wide"), class_="card hero")
 
 
@@ -98,28 +103,79 @@ def failures(rows: Sequence[Row]) -> Markup:
     return joined([element("div", table, class_="scroll"), note])
 
 
+def refused(found: Digest) -> Markup:
+    """Why settings were refused, the most frequent reason first."""
+    heads = [element("th", text) for text in ("settings", "why", "such as")]
+    lines = [
+        element(
+            "tr",
+            element("td", str(one.num), class_="num"),
+            element("td", one.reason[:_LONGEST_REASON]),
+            element("td", described(one.setting), class_="mono"),
+        )
+        for one in found.refused[:_MOST_FAILED]
+    ]
+    return element("div", _plain_table(heads, lines), class_="scroll")
+
+
 def space(found: Digest) -> Markup:
-    """What was searched, as it was frozen."""
-    heads = [element("th", text) for text in ("dimension", "values", "active when", "sets")]
+    """What was searched, as it was begun, and what people changed of it since."""
+    state, now = found.state, {one.name: one for one in found.state.space.dimensions}
+    begun = begun_space(state).dimensions
+    extra = [one for one in now.values() if one.name not in {other.name for other in begun}]
+    is_changed = bool(extra) or any(str(now.get(one.name)) != str(one) for one in begun)
+    titles = ["dimension", "values", *(["searched now"] if is_changed else []), "active when", "sets"]
     lines = [
         element(
             "tr",
             element("td", one.name, class_="mono"),
-            element("td", str(one)),
+            element("td", str(one) if one not in extra else "not searched"),
+            element("td", _now(one, now.get(one.name), is_new=one in extra)) if is_changed else "",
             element("td", " and ".join(map(str, one.when)), class_="mono"),
             element("td", ", ".join(one.keys) if one.keys != (one.name,) else "", class_="mono"),
         )
-        for one in found.state.space.dimensions
+        for one in (*begun, *extra)
     ]
-    table = element("table", element("thead", element("tr", heads)), element("tbody", lines))
-    return element("div", table, class_="scroll")
+    table = _plain_table([element("th", text) for text in titles], lines)
+    return joined([element("div", table, class_="scroll"), _edits(found)])
+
+
+def _now(begun: Dimension, now: Dimension | None, *, is_new: bool) -> str:
+    if now is None:
+        return "no more"
+    return str(now) if is_new or str(now) != str(begun) else "the same"
+
+
+def _edits(found: Digest) -> Markup:
+    if not found.state.edits:
+        return Markup("")
+    heads = [element("th", text) for text in ("when", "who", "what changed", "why")]
+    lines = [
+        element(
+            "tr",
+            element("td", _moment(str(event.get("at") or ""))),
+            element("td", str(event.get("who") or "")),
+            element("td", "; ".join(map(str, event.get("changes") or ()))),
+            element("td", str(event.get("why") or "")),
+        )
+        for event in found.state.edits
+    ]
+    title = element("h3", "Edits while it ran")
+    return joined([title, element("div", _plain_table(heads, lines), class_="scroll")])
+
+
+def _plain_table(heads: Sequence[Markup], lines: Sequence[Markup]) -> Markup:
+    return element("table", element("thead", element("tr", heads)), element("tbody", lines))
 
 
 def reproduce(found: Digest) -> Markup:
     """The commands that do it again."""
     told = {"the whole sweep again": commands.repeat(found.state)}
     if found.train:
-        told |= {"the winner alone": found.train, "go on with the winner": found.panda}
+        alone = "the winner alone"
+        if found.state.trial(found.ranked[0].trial).num_adopted:
+            alone = "the winner's whole schedule, as a config that trains it in one run"
+        told |= {alone: found.train, "go on with the winner": found.panda}
     parts = [joined([element("p", f"{what}:"), element("pre", command)]) for what, command in told.items()]
     cwd = found.state.began.get("cwd")
     where = element("p", f"begun in {cwd}", class_="note") if cwd else ""
@@ -144,12 +200,12 @@ def _table(rows: Sequence[Row], found: Digest) -> Markup:
     heads = ["", "trial", *names, *(["±", "runs"] if has_seeds else []), "epochs", "time"]
     cells = [element("th", text, class_="num", data_sort="") for text in heads]
     cells += [element("th", text, data_sort="") for text in ("status", "setting")]
-    lines = [_row(row, names, has_seeds=has_seeds) for row in rows]
+    lines = [_row(row, found.word(row.status), names, has_seeds=has_seeds) for row in rows]
     table = element("table", element("thead", element("tr", cells)), element("tbody", lines))
     return element("div", table, class_="scroll")
 
 
-def _row(row: Row, names: Sequence[str], *, has_seeds: bool) -> Markup:
+def _row(row: Row, word: str, names: Sequence[str], *, has_seeds: bool) -> Markup:
     values = row.values or (row.mean, *(None for _ in names[1:]))
     figures: list[tuple[Any, str]] = [(row.rank, figure(row.rank) if row.rank else ""), (row.trial, str(row.trial))]
     figures += [(value, figure(value)) for value in values]
@@ -162,7 +218,7 @@ def _row(row: Row, names: Sequence[str], *, has_seeds: bool) -> Markup:
         for place, (value, text) in enumerate(figures)
     ]
     front = "*" if row.on_front and len(names) > 1 else ""
-    cells += [element("td", row.status + front), element("td", described(row.setting), class_="mono")]
+    cells += [element("td", word + front), element("td", described(row.setting), class_="mono")]
     return element("tr", cells, data_t=row.trial, class_="first" if row.rank == 1 else None)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from hpo_cli.errors import ConfigError, Problem, shown
 from hpo_cli.plan import OBJECTIVES, RunPlan, direction
 from hpo_cli.sweep.schedulers.make import make_scheduler
-from hpo_cli.sweep.search.make import make_search
 from hpo_cli.sweep.search.contract import Aim
+from hpo_cli.sweep.search.make import make_search
 from hpo_cli.sweep.settings import SweepSettings
 from hpo_cli.sweep.space import Space
 

@@ -6,47 +6,27 @@ so a killed sweep goes on where it was, and several machines can drive one sweep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpo_cli.record.ledger import now
 from hpo_cli.record.process import life_of
 from hpo_cli.sweep.budget import is_reached, reached, why_no_new, why_over
 from hpo_cli.sweep.endings import ended_event
-from hpo_cli.sweep.executors.contract import Adoption, Ended, Executor, Job
-from hpo_cli.sweep.facts import Facts, reports_of
-from hpo_cli.sweep.fold import SweepState, seconds_between
+from hpo_cli.sweep.executors.contract import Ended, Job
+from hpo_cli.sweep.facts import reports_of
+from hpo_cli.sweep.fold import SweepState
+from hpo_cli.sweep.jobs import Tools, adopting_event, job_of, started_event
 from hpo_cli.sweep.log import Log
 from hpo_cli.sweep.orders import Exploit, GoOn, New
-from hpo_cli.sweep.proposing import Made, next_proposal
+from hpo_cli.sweep.proposing import next_proposal
 from hpo_cli.sweep.reclaim import process_of
 from hpo_cli.sweep.schedulers.contract import Scheduler
 from hpo_cli.sweep.search.contract import Search
 from hpo_cli.sweep.search.memory import MemoryLimit, over
-from hpo_cli.sweep.state import Event, Trial
+from hpo_cli.sweep.state import Event, Trial, seconds_between
 
 POLL_S = 0.2
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What a driver works with. Each can be replaced by one in virtual time.
-
-    make: setting -> its plan; raises ConfigError.   facts: what the run of an ended job reached.
-    prune: tells the run of a job to stop for good, and why.   seconds: a clock.   command: what makes a run again.
-    link: the newest state of the run in the first folder, made a file of the second one; None where it has none.
-    """
-
-    executor: Executor
-    make: Callable[[Mapping[str, Any]], Made]
-    facts: Callable[[Path], Facts]
-    prune: Callable[[Job, str], None]
-    seconds: Callable[[], float]
-    command: Callable[[Made], list[str]]
-    link: Callable[[Path, Path], str | None]
-    job_fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Driver:
@@ -184,8 +164,8 @@ class Driver:
                     break
                 written += events
                 continue
-            job = self._job(*place)
-            written += self.write(self._started(job))
+            job = job_of(self.state, self.tools, *place)
+            written += self.write(started_event(job, self.who))
             self.jobs[place] = job
             jobs.append(job)
         return jobs
@@ -202,7 +182,7 @@ class Driver:
         if isinstance(order, GoOn):
             return self.write({"event": "ordered", "trial": order.trial, "until": order.until, "why": order.why})
         if isinstance(order, Exploit):
-            return self.write(self._adopting(order))
+            return self.write(adopting_event(self.state, self.tools, order))
         return []
 
     def _propose(self, order: New) -> list[Event]:
@@ -242,64 +222,6 @@ class Driver:
         if any(event["setting"] == dict(setting) for event in self.state.refused):
             return []
         return self.write({"event": "refused", "setting": dict(setting), "reason": reason})
-
-    def _adopting(self, order: Exploit) -> Event:
-        """The exploit as an event. The states are linked at once, so that nothing can remove them."""
-        target, source = self.state.trial(order.trial), self.state.trial(order.source)
-        places = [self.state.run_folder(source, run.index) for run in source.runs]
-        files = [
-            self.tools.link(place, self.state.run_folder(target, run.index))
-            for place, run in zip(places, target.runs, strict=True)
-        ]
-        if None in files:  # the other one has nothing to give
-            return {"event": "ordered", "trial": order.trial, "until": order.otherwise, "why": ""}
-        return {
-            "event": "adopting",
-            "trial": order.trial,
-            "source": order.source,
-            "files": files,
-            "changes": dict(order.changes),
-            "until": order.until,
-            "why": order.why,
-        }
-
-    def _job(self, number: int, index: int) -> Job:
-        trial = self.state.trial(number)
-        run = trial.runs[index]
-        made = self.tools.make({**trial.setting, **self.state.inner[index]})
-        adopt = None
-        if trial.adopt is not None:
-            source = self.state.run_folder(self.state.trial(trial.adopt["source"]), index)
-            event = trial.adopt
-            adopt = Adoption(event["files"][index], str(source), event["changes"], event.get("why") or "")
-        minutes = self.state.settings.timeout_minutes
-        return Job(
-            trial=number,
-            run=index,
-            folder=self.state.run_folder(trial, index),
-            plan=made.plan.to_dict(),
-            begin={
-                "command": self.tools.command(made),
-                "overrides": list(made.words),
-                "hydra_files": dict(made.hydra_files),
-            },
-            until=trial.until,
-            adopt=adopt,
-            attempt=run.attempts + 1,
-            timeout_s=None if minutes is None else 60 * minutes,
-            **self.tools.job_fields,
-        )
-
-    def _started(self, job: Job) -> Event:
-        return {
-            "event": "started",
-            "trial": job.trial,
-            "run": job.run,
-            "folder": job.folder.name,
-            "attempt": job.attempt,
-            "until": job.until,
-            "process": dict(self.who),
-        }
 
     def _record(self, end: Ended) -> list[Event]:
         """An ending in the log, unless another driver has taken the run over meanwhile."""

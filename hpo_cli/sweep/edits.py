@@ -223,7 +223,7 @@ def _too_narrow(space: Space, one: Dimension, box: Sequence[Any], edit: Edit) ->
         if left.choices is not None or left.ends[0] < left.ends[1] or one.ends[0] == one.ends[1]:
             return None
         rule = f"leaves {left.ends[0]:g} alone of {one}"
-    return Problem(one.name, rule, _way_out(space, one, edit), box_text(box))
+    return Problem(one.name, rule, _way_out(space, one, edit), edit.text)
 
 
 def _way_out(space: Space, one: Dimension, edit: Edit) -> str:
@@ -235,11 +235,6 @@ def _way_out(space: Space, one: Dimension, edit: Edit) -> str:
     others = [other.name for other in _dimensions(space, edit) if other is not one]
     meant = f", or name the one that is meant: '{others[0]}={edit.text}'" if others else ""
     return f"give the option up: ban:{option.key}={shown(option.values[0])}{meant}"
-
-
-def box_text(box: Sequence[Any]) -> str:
-    """A box as people read it."""
-    return ", ".join(map(shown, box))
 
 
 def _dimensions(space: Space, edit: Edit) -> list[Dimension]:

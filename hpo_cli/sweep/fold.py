@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from hpo_cli.sweep.log import SWEEP, read_from
 from hpo_cli.sweep.search.contract import Aim
 from hpo_cli.sweep.settings import SweepSettings
 from hpo_cli.sweep.space import Space
-from hpo_cli.sweep.state import Event, Run, RunStatus, Trial, clean_values
+from hpo_cli.sweep.state import Event, Run, RunStatus, Trial, clean_values, run_name, seconds_between
 
 Hears = Callable[[Trial], object]
 
@@ -275,14 +274,6 @@ class SweepState:
         self.ended = event
 
 
-def seconds_between(first: str, second: str) -> float:
-    """From one time of a log to another, 0 where one of them is missing."""
-    try:
-        return max(0.0, (datetime.fromisoformat(second) - datetime.fromisoformat(first)).total_seconds())
-    except ValueError:
-        return 0.0
-
-
 def _has_value(trial: Trial) -> bool:
     return trial.value is not None and trial.status != "failed"
 
@@ -294,11 +285,6 @@ def read_sweep(folder: Path) -> SweepState:
     if not state.began:
         raise UserError(f"{folder}: no sweep ({SWEEP} is missing or has no beginning); `hpo-run ls` lists sweeps")
     return state
-
-
-def run_name(sweep: str, trial: int, index: int, num_runs: int) -> str:
-    """What the folder of a trial's run is called: its sweep, its number, and which of several seeds or folds it is."""
-    return f"{sweep}-{trial}" if num_runs == 1 else f"{sweep}-{trial}-{index + 1}"
 
 
 def settings_from(saved: Mapping[str, Any]) -> SweepSettings:

@@ -4,109 +4,165 @@ from __future__ import annotations
 
 import math
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpo_cli.errors import ConfigError, UserError
+from hpo_cli.errors import UserError
 from hpo_cli.record import ledger
-from hpo_cli.record.contents import count, mapping, read_result
-from hpo_cli.record.metrics import number
+from hpo_cli.record.contents import count, mapping
 from hpo_cli.sweep.asked import Asked
-from hpo_cli.sweep.drive import Made
+from hpo_cli.sweep.eta import asha_epochs
 from hpo_cli.sweep.executors.contract import Executor, Job
+from hpo_cli.sweep.proposing import Made, next_proposal
+from hpo_cli.sweep.schedulers.hyperband import hyperband_table
 from hpo_cli.sweep.search.contract import Search
+from hpo_cli.sweep.settings import SweepSettings
 from hpo_cli.sweep.space import Setting
 from hpo_cli.sweep.state import Run, Trial
 
-SAMPLES = 8
-"""Trials that are shown of a search without end."""
-_FEW, _MANY = 4, 64
-"""Steps of the two runs whose difference is the time of a step."""
-_SLOW_S = 2.0
-"""A few steps that take longer than this are enough to tell."""
+SAMPLES, LISTED = 8, 100
+"""Trials that are shown of a search without end, and of a list."""
+KNOWN_BEFOREHAND = ("grid", "sensitivity", "random", "qmc")
+"""Searches that propose the same whatever the trials reach."""
+IN_ORDER = ("none", "median", "plateau")
+"""Schedulers under which trials begin one after another."""
+_FEW = 4
+"""Steps of the first run, which tells how large all is and lets a worker import what it needs."""
+_MOST_S = 3.0
+"""How long the timed runs may take, about."""
 _LONGEST_S = 600.0
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What a sweep would train. is_whole: whether these are all trials, or samples of what a search begins with.
+    """What a sweep would train. is_exact: whether its trials begin like this, or these are samples.
 
-    settings: of the trials.   refused: settings that the plan refuses, each with the reason.
+    settings: of the trials.   refused: settings that the plan refuses, each with the reason.   total: trials in all,
+    None where nobody says how many.
     """
 
     settings: tuple[Setting, ...]
     refused: tuple[tuple[Setting, str], ...]
-    is_whole: bool
+    is_exact: bool
+    total: int | None
 
 
 def preview_of(asked: Asked, search: Search, make: Callable[[Mapping[str, Any]], Made]) -> Preview:
-    """The first trials of a sweep, all of them where they do not depend on what the others reach."""
-    is_whole = search.size is not None
-    total = asked.settings.trials
-    most = min(total or SAMPLES, search.size or SAMPLES) if is_whole else min(SAMPLES, total or SAMPLES)
+    """The first trials of a sweep, or all of a list."""
+    settings = asked.settings
+    total = settings.trials or search.size
+    most = min(SAMPLES if search.size is None else LISTED, total or SAMPLES)
     trials: list[Trial] = []
     refused: dict[str, tuple[Setting, str]] = {}
     known: set[str] = set()
+    skips = settings.duplicates == "skip"
     while len(trials) < most:
-        made = None
-        for attempt in range(max(100, search.size or 0)):
-            setting = search.propose(trials, len(trials) + 1, attempt=attempt)
-            if setting is None:
-                break
-            try:
-                made = make({**setting, **asked.inner[0]})
-            except ConfigError as error:
-                refused[str(setting)] = (setting, str(error))
-                continue
-            if made.plan.plan_id not in known or asked.settings.duplicates == "allow":
-                break
-            made = None
-        if made is None or setting is None:
+        found = next_proposal(search, trials, make, inner=asked.inner, known=lambda name: skips and name in known)
+        refused.update({str(setting): (setting, why) for setting, why in found.refused})
+        if found.setting is None or found.made is None:
+            total = len(trials)
             break
-        known.add(made.plan.plan_id)
-        trials.append(Trial(len(trials) + 1, setting, made.plan.plan_id, [Run(0, "")]))
-    return Preview(tuple(trial.setting for trial in trials), tuple(refused.values()), is_whole)
+        known.add(found.made.plan.plan_id)
+        trials.append(Trial(len(trials) + 1, found.setting, found.made.plan.plan_id, [Run(0, "")]))
+    is_exact = settings.search in KNOWN_BEFOREHAND and settings.scheduler in IN_ORDER
+    return Preview(tuple(trial.setting for trial in trials), tuple(refused.values()), is_exact, total)
+
+
+def epochs_of(settings: SweepSettings, epochs: int) -> float | None:
+    """Epochs that one run trains on average, by the scheduler's own table; None where its trials decide that.
+
+    epochs: of a run that trains to its end.
+    """
+    match settings.scheduler:
+        case "none" | "pbt":
+            return float(epochs)
+        case "asha":
+            return asha_epochs(settings.min_epochs, settings.eta, epochs)
+        case "hyperband":
+            table = hyperband_table(epochs, min_epochs=settings.min_epochs, eta=settings.eta)[: settings.brackets]
+            trained = [
+                level.trials * (level.epochs - before)
+                for bracket in table
+                for level, before in zip(bracket, [0, *(level.epochs for level in bracket)], strict=False)
+            ]
+            return sum(trained) / sum(bracket[0].trials for bracket in table)
+        case _:
+            return None
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run costs, by a few timed steps. trial_s: seconds of a trial with all its runs."""
+    """What one run costs in a warm worker. epoch_s: an epoch with its validation; start_s: all else, once a run."""
 
-    step_s: float
-    steps: int
-    trial_s: float
+    epoch_s: float
+    start_s: float
+    epochs: float
+
+    @property
+    def run_s(self) -> float:
+        """Seconds of a run that trains to its end."""
+        return self.start_s + self.epochs * self.epoch_s
 
 
 def timed(asked: Asked, executor: Executor) -> Cost:
-    """Time a step of the first setting, in a folder that is removed again. Raises UserError where it does not train."""
+    """Time the first setting, in a folder that is removed again. Raises UserError where it does not train.
+
+    Two runs of whole epochs, whose difference is what epochs take; of an epoch that is long, two of a few steps.
+    """
     with tempfile.TemporaryDirectory() as place:
-        few, size = _seconds(asked, executor, Path(place) / "few", _FEW)
-        step_s, start_s = few / _FEW, 0.0
-        if few < _SLOW_S:
-            many, _ = _seconds(asked, executor, Path(place) / "many", _MANY)
-            step_s = max(0.0, many - few) / (_MANY - _FEW)
-            start_s = max(0.0, few - _FEW * step_s)
+        folder = Path(place)
+        steps = _steps(asked, _samples(asked, executor, folder))
+        goal = min(float(asked.plan.epochs), (asked.plan.trainer.max_steps or math.inf) / steps)
+        began = time.monotonic()
+        few = _seconds(asked, executor, folder / "few", steps=min(_FEW, steps))
+        many_steps = min(steps, 16 * _FEW)
+        many = _seconds(asked, executor, folder / "many", steps=many_steps) if few < _MOST_S / 2 else few
+        more = many_steps - min(_FEW, steps)
+        step_s = max(many - few, 0.0) / more if few < many and more else few / _FEW
+        if time.monotonic() - began + 3 * steps * step_s > 2 * _MOST_S or goal < 2:  # noqa: PLR2004
+            return Cost(steps * step_s, max(0.0, few - min(_FEW, steps) * step_s), goal)
+        one = _seconds(asked, executor, folder / "one", epochs=1)
+        several = max(2, min(int(goal), 1 + int(_MOST_S / max(one, 0.1))))
+        most = _seconds(asked, executor, folder / "several", epochs=several)
+        epoch_s = max(most - one, 0.0) / (several - 1) or one
+        return Cost(epoch_s, max(0.0, one - epoch_s), goal)
+
+
+def _steps(asked: Asked, size: int) -> int:
+    """Steps of an epoch."""
     plan = asked.plan
-    steps = plan.epochs * math.ceil(size / (plan.batch_size * plan.batch.accumulate))
-    if plan.trainer.max_steps is not None:
-        steps = min(steps, plan.trainer.max_steps)
-    return Cost(step_s, steps, (start_s + steps * step_s) * len(asked.inner))
+    return max(1, math.ceil(size / (plan.batch_size * plan.batch.accumulate)))
 
 
-def _seconds(asked: Asked, executor: Executor, folder: Path, steps: int) -> tuple[float, int]:
-    """Seconds of a run of so many steps, and the samples of its training split."""
+def _samples(asked: Asked, executor: Executor, folder: Path) -> int:
+    """The size of the training split; the worker is warm then."""
+    _seconds(asked, executor, folder / "first", steps=_FEW)
+    data = mapping(ledger.fold(ledger.read_ledger(folder / "first").events).data)
+    return count(data.get("train")) or 0
+
+
+def _seconds(
+    asked: Asked, executor: Executor, folder: Path, *, steps: int | None = None, epochs: int | None = None
+) -> float:
+    """Seconds of a run of so many steps, or epochs, from its order to its end."""
     plan = asked.plan.to_dict()
-    limit = plan["trainer"].get("max_steps")
-    plan["trainer"] = {**plan["trainer"], "max_steps": steps if limit is None else min(steps, limit)}
+    limits = [limit for limit in (steps, plan["trainer"].get("max_steps")) if limit is not None]
+    plan["trainer"] = {**plan["trainer"], "max_steps": min(limits, default=None)}
     begin = {"command": ["hpo-run"], "overrides": [], "hydra_files": {}}
-    executor.start(Job(trial=1, run=0, folder=folder, plan=plan, begin=begin, timeout_s=_LONGEST_S))
+    config_dir = None if asked.config_dir is None else str(asked.config_dir)
+    began = time.monotonic()
+    executor.start(
+        Job(
+            trial=1, run=0, folder=folder, plan=plan, begin=begin, until=epochs, timeout_s=_LONGEST_S,
+            config_dir=config_dir,
+        )
+    )  # fmt: skip
     ended = list(executor.wait(_LONGEST_S))
     while not ended:
         ended = list(executor.wait(_LONGEST_S))
-    if ended[0].status != "finished":
+    if ended[0].status not in ("finished", "stopped"):
         raise UserError(f"the first setting does not train: {ended[0].reason}")
-    data = mapping(ledger.fold(ledger.read_ledger(folder).events).data)
-    seconds = number(mapping(read_result(str(folder))).get("seconds")) or 0.0
-    return seconds, count(data.get("train")) or 0
+    return time.monotonic() - began

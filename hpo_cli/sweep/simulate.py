@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hpo_cli.plan import plan_id
-from hpo_cli.sweep.drive import Driver, Tools
+from hpo_cli.sweep.drive import Driver
 from hpo_cli.sweep.fold import SweepState
+from hpo_cli.sweep.jobs import Tools
 from hpo_cli.sweep.log import MemoryLog
 from hpo_cli.sweep.orders import Order
 from hpo_cli.sweep.schedulers.contract import Scheduler

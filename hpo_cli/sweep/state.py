@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from hpo_cli.sweep.space import Setting
@@ -135,3 +136,16 @@ def clean_values(found: Iterable[object]) -> Values:
         else None
         for value in found
     )
+
+
+def run_name(sweep: str, trial: int, index: int, num_runs: int) -> str:
+    """What the folder of a trial's run is called: its sweep, its number, and which of several seeds or folds it is."""
+    return f"{sweep}-{trial}" if num_runs == 1 else f"{sweep}-{trial}-{index + 1}"
+
+
+def seconds_between(first: str, second: str) -> float:
+    """From one time of a log to another, 0 where one of them is missing."""
+    try:
+        return max(0.0, (datetime.fromisoformat(second) - datetime.fromisoformat(first)).total_seconds())
+    except ValueError:
+        return 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hpo_cli.sweep.fold import SweepState
@@ -19,6 +19,10 @@ class News:
     trial: Trial
     what: Happened
     is_best: bool = False
+
+    def of(self, state: SweepState) -> News:
+        """The same of the trial as another state of the sweep has it."""
+        return replace(self, trial=state.trial(self.trial.number))
 
 
 @dataclass

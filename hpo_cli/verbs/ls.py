@@ -11,7 +11,7 @@ from hpo_cli.console import output, styles
 from hpo_cli.console.figures import NOTHING, age, duration, figure
 from hpo_cli.console.happenings import typed
 from hpo_cli.console.output import Span, line
-from hpo_cli.console.tables import Column, one_line, table
+from hpo_cli.console.tables import Column, one_line, shorten, table
 from hpo_cli.errors import UserError, did_you_mean
 from hpo_cli.record.contents import DamagedError, read_file
 from hpo_cli.record.folder import LEDGER
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     Record = RunRecord | SweepRecord
 
 _SHOWN_IN_TERMINAL = 30
+_MOST_WORDS = 72  # of a sweep: all rows are as wide as the widest
 _PLACE = "hydra.run.dir="  # says where the run lies, and changes nothing of it
 
 
@@ -137,7 +138,7 @@ def _changed(record: Record) -> Span:
     if record.damage:
         return Span(one_line(record.damage), styles.QUIET)
     if isinstance(record, SweepRecord):
-        return Span(one_line(" ".join(["sweep:", *record.words])))
+        return Span(shorten(one_line(" ".join(["sweep:", *record.words])), _MOST_WORDS))
     words = [word for word in record.overrides if word != f"name={record.name}" and not word.startswith(_PLACE)]
     nudged = _nudged(record)
     kept = [word for word in words if word.partition("=")[0] not in nudged]
@@ -164,7 +165,7 @@ def _value(record: Record, *, common: str | None, winner: str | None) -> Span:
 
 def _epochs(record: Record) -> str:
     if isinstance(record, SweepRecord):
-        return f"{record.done}{'' if record.total is None else f'/{record.total}'} trials"
+        return f"{record.done}{'' if record.total is None else f'/{record.total}'} {'trial' if record.total == 1 else 'trials'}"
     planned = record.settings.get("epochs")
     if record.epochs is None:
         return NOTHING

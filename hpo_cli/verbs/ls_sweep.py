@@ -12,13 +12,17 @@ from hpo_cli.console.output import Line, Span, line
 from hpo_cli.console.setting_words import setting_words
 from hpo_cli.console.sweep_lines import reason_of
 from hpo_cli.console.tables import Column, table
+from hpo_cli.record.sweep_record import read_sweep_record
+from hpo_cli.report.curves import with_running
 from hpo_cli.sweep.fold import SweepState, read_sweep
+from hpo_cli.sweep.members import as_it_is
+from hpo_cli.sweep.standings import standing_word
 from hpo_cli.sweep.state import Trial
 
 
 def list_trials(folder: Path, *, by: str, limit: int | None, form: Literal["json", "table"]) -> int:
     """Print the trials, the newest or the best first. by: `started` or `objective`; limit: None or 0 for all."""
-    state = read_sweep(folder)
+    state = as_it_is(with_running(read_sweep(folder)))
     trials = sorted(state.trials, key=lambda trial: _rank(state, trial)) if by == "objective" else state.trials[::-1]
     shown = trials[: limit or None]
     if form == "json":
@@ -48,13 +52,17 @@ def _listing(state: SweepState, trials: list[Trial], *, hidden: int) -> list[Lin
         Column("epochs", "right"),
         Column("time", "right", spare=1),
     ]
-    rows = [_cells(state, trial, style=styles.WINNER if trial.number == winner else "") for trial in trials]
+    standing = read_sweep_record(state.folder).status
+    rows = [
+        _cells(state, trial, standing=standing, style=styles.WINNER if trial.number == winner else "")
+        for trial in trials
+    ]
     width = output.width() if output.is_styled() else None
     tail = [line(Span(f"{hidden} more; --limit 0 shows all", styles.QUIET))] if hidden else []
     return [*table(columns, rows, width=width), *tail]
 
 
-def _cells(state: SweepState, trial: Trial, *, style: str) -> list[Span]:
+def _cells(state: SweepState, trial: Trial, *, standing: str, style: str) -> list[Span]:
     words = setting_words(trial.setting, state.space.keys)
     why = f"  {reason_of(trial)}" if trial.status in ("failed", "stopped") else ""
     values = trial.values or (None,) * len(state.aims)
@@ -63,7 +71,7 @@ def _cells(state: SweepState, trial: Trial, *, style: str) -> list[Span]:
         Span(str(trial.number), style),
         Span(_runs(trial)),
         Span(words + why.rstrip()),
-        styles.status(trial.status),
+        Span(standing_word(trial.status, state, standing=standing), styles.STATUS.get(trial.status, styles.WAITS)),
         *(Span(NOTHING if value is None else figure(value), style) for value in values),
         Span(epochs),
         Span(duration(trial.seconds) if trial.seconds else NOTHING),

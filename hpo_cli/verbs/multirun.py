@@ -53,11 +53,37 @@ def _opened(words: ComposeWords, allow: Sequence[str]) -> Opened:
     if folder is None:
         return begin(ask(wish, allow=allow), words)
     opened = open_again(folder)
-    if wish.found.base or wish.found.dimensions or wish.settings.resume is None:
-        given = [key.removeprefix("sweep.") for key in map(_key, wish.found.sweep) if key.startswith("sweep.")]
-        for line in change(opened, ask(wish, allow=allow), given=given):
+    if wish.settings.resume is not None and not (wish.found.base or wish.found.dimensions):
+        for line in _take_over(opened, wish):
             sys.stderr.write(f"{folder.name}: {line}\n")
+        return opened
+    given = [key.removeprefix("sweep.") for key in map(_key, wish.found.sweep) if key.startswith("sweep.")]
+    for line in change(opened, ask(wish, allow=allow), given=given):
+        sys.stderr.write(f"{folder.name}: {line}\n")
     return opened
+
+
+def _take_over(opened: Opened, wish: Wish) -> list[str]:
+    """What `sweep.resume=F sweep.trials=30` changes of a sweep that keeps its own words for all else, in lines.
+
+    Raises ConfigError for what cannot change while a sweep runs.
+    """
+    from hpo_cli.sweep.editing import write_edit
+
+    state, asked = opened.state, wish.settings
+    if asked.option != "default" and asked.option != state.settings.option:
+        rule = f"cannot change while a sweep runs, and this one is {state.settings.option}"
+        raise ConfigError("sweep", asked.option, rule=rule, fix="leave it out, or begin another sweep")
+    with opened.log.locked():
+        state.replay(opened.log.news())
+        words = [word for word in wish.found.sweep if _differs(word, asked, state.settings)]
+        return list(write_edit(state, opened.log, words, who="its command").lines) if words else []
+
+
+def _differs(word: str, asked: SweepSettings, now: SweepSettings) -> bool:
+    """Whether a word asks for another setting than the one that holds."""
+    key = _key(word).removeprefix("sweep.")
+    return key not in ("sweep", "dir", "resume") and getattr(asked, key) != getattr(now, key)
 
 
 def dry_run(words: ComposeWords, *, allow: Sequence[str] = ()) -> int:

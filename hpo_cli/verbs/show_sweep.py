@@ -10,6 +10,7 @@ from hpo_cli.console import output
 from hpo_cli.console.sweep_page import page
 from hpo_cli.record.sweeps import read_best, read_sweep_record
 from hpo_cli.sweep.fold import SweepState, read_sweep
+from hpo_cli.sweep.members import read_histories
 from hpo_cli.sweep.tally import Tally
 
 DEFAULT_OUTPUTS = "outputs"
@@ -38,4 +39,5 @@ def _details(state: SweepState) -> dict[str, Any]:
         "failed": [{"trial": one.number, "why": one.why} for one in state.trials if one.status == "failed"],
         "edits": state.edits,
         "refused": state.refused,
+        "lineage": {trial: [vars(phase) for phase in phases] for trial, phases in read_histories(state).items()},
     }

@@ -127,7 +127,8 @@ def drive(opened: Opened, workers: Workers, interrupts: Interrupts, *, allow: Se
 
 def _driver(opened: Opened, executor: Executor, allow: Sequence[str]) -> Driver:
     from hpo_cli.sweep.adopting import link_newest
-    from hpo_cli.sweep.drive import Driver, Tools
+    from hpo_cli.sweep.drive import Driver
+    from hpo_cli.sweep.jobs import Tools
     from hpo_cli.sweep.schedulers.make import make_scheduler
     from hpo_cli.sweep.search.make import make_search
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from hpo_cli.errors import ConfigError
 from hpo_cli.plan import plan_id
-from hpo_cli.sweep.drive import Driver, Tools
+from hpo_cli.sweep.drive import Driver
 from hpo_cli.sweep.executors.contract import Ended, Job
 from hpo_cli.sweep.facts import Facts
 from hpo_cli.sweep.fold import SweepState
+from hpo_cli.sweep.jobs import Tools
 from hpo_cli.sweep.log import Log, MemoryLog
 from hpo_cli.sweep.orders import New, Order
 from hpo_cli.sweep.state import Trial

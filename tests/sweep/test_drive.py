@@ -12,6 +12,7 @@ import pytest
 from hpo_cli.sweep.endings import status_left_behind
 from hpo_cli.sweep.facts import Facts
 from hpo_cli.sweep.fold import SweepState
+from hpo_cli.sweep.jobs import job_of
 from hpo_cli.sweep.log import FolderLog, MemoryLog
 from hpo_cli.sweep.orders import Exploit, GoOn, New
 from tests.sweep.fake import FakeExecutor, Listed, Plain, began, driver, run
@@ -199,7 +200,7 @@ def test_a_sweep_that_is_replayed_from_any_prefix_of_its_log_ends_the_same() -> 
         again = driver(settings(6), scheduler=TwoRungs(), log=part, executor=executor)
         for place in list(again.state.running):  # as reclaiming does
             with again.log.locked():
-                executor.started.append(again._job(*place))
+                executor.started.append(job_of(again.state, again.tools, *place))
                 executor.reached[f"abc-{place[0]}"] = 0
                 again.write(again.ended(*place, "interrupted"))
         run(again)

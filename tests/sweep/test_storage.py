@@ -16,9 +16,9 @@ from optuna.storages import GrpcStorageProxy, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo_cli.sweep.fold import SweepState, run_name
+from hpo_cli.sweep.fold import SweepState
 from hpo_cli.sweep.space import Condition, Dimension, Space
-from hpo_cli.sweep.state import Event
+from hpo_cli.sweep.state import Event, run_name
 from hpo_cli.sweep.storage import JOURNAL, Storage
 from tests.sweep.settings import sweep_settings_json
 
@@ -258,7 +258,7 @@ def test_running_trials_show_their_reports_while_they_run(tmp_path: Path, monkey
     state = _state(tmp_path)
     storage = Storage(state)
     storage.heard(_begin(state, 1), state)
-    state.trials[0].runs[0].reports = {1: (0.7,)}
+    state.trials[0].runs[0].live = {1: (0.7,)}
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         if (tmp_path / JOURNAL).exists() and b"0.7" in (tmp_path / JOURNAL).read_bytes():
