@@ -24,13 +24,13 @@ def announce(state: SweepState) -> None:
     """Say what begins, or goes on, and where."""
     tally = Tally()
     tally.take(state)
-    size = known_total(state)
-    sizes = plural(size, "trial") if size else "trials until it is stopped"
+    size, each = known_total(state), f"of {plural(state.epochs, 'epoch')}"
+    sizes = f"{plural(size, 'trial')} {each}" if size else f"trials {each} until it is stopped"
     runs = f" in {len(state.inner)} runs each" if len(state.inner) > 1 else ""
     said = {
         "sweep": str(state.folder),
         "what": " ".join(map(str, state.began.get("words") or ())),
-        "how": f"{how_words(state)}: {sizes}, {plural(state.epochs, 'epoch')} each{runs}",
+        "how": f"{how_words(state)}: {sizes}{runs}",
         "goes on": counts_words(state, tally) if state.trials else "",
     }
     _say([line(Span(f"{label:9}", styles.QUIET), one_line(text)) for label, text in said.items() if text])

@@ -19,6 +19,7 @@ class Cost:
     """What a sweep takes. seconds_per_trial: all epochs and runs of one trial; trials: None for no end set.
 
     epochs: that the scheduler lets all trials train together, where it lets few train to their end; None: all of them.
+    runs: of each trial, which train beside each other.   sure: at most, where the scheduler may stop trials early.
     note: how it was measured.
     """
 
@@ -27,6 +28,8 @@ class Cost:
     trials: int | None
     epochs_per_trial: int
     epochs: float | None = None
+    runs: int = 1
+    sure: Literal["about", "at most"] = "about"
     note: str = "from one timed step"
 
     @property
@@ -38,12 +41,13 @@ class Cost:
 
     @property
     def total_seconds(self) -> float | None:
-        """Until all is done: whole rounds of trials on all workers, or their share of the epochs."""
+        """Until all is done: whole rounds of runs on all workers, or their share of the epochs."""
         if self.trials is None:
             return None
         if self.share < 1:
-            return max(self.seconds_per_trial, self.trials * self.seconds_per_trial * self.share / self.workers)
-        return -(-self.trials // self.workers) * self.seconds_per_trial
+            each = self.seconds_per_trial / self.runs
+            return max(each, self.trials * self.seconds_per_trial * self.share / self.workers)
+        return -(-self.trials * self.runs // self.workers) * self.seconds_per_trial / self.runs
 
 
 def plan_lines(
@@ -88,7 +92,8 @@ def _head(count: int, *, kind: str, total: int | None) -> Line:
         return line(Span(shown, styles.TITLE), ", in this order")
     out_of = plural(total, "trial") if total is not None else "trials until it is stopped"
     return line(
-        Span(out_of, styles.TITLE), f"; {count} samples of what it may try first: later ones learn from earlier ones"
+        Span(out_of, styles.TITLE),
+        f"; {plural(count, 'sample')} of what it may try first: later ones learn from earlier ones",
     )
 
 
@@ -109,8 +114,9 @@ def _refused(refused: Sequence[tuple[Mapping[str, Any], str]], keys: Sequence[st
 
 def _cost(cost: Cost) -> list[Line]:
     each = f"{duration(cost.seconds_per_trial)} a trial of {plural(cost.epochs_per_trial, 'epoch')}"
+    each += f" in {cost.runs} runs" if cost.runs > 1 else ""
     workers = plural(cost.workers, "worker")
     share = f", {100 * cost.share:.0f} % of all epochs" if cost.share < 1 else ""
     total = cost.total_seconds
-    whole = "no end is set" if total is None else f"about {duration(total)} with {workers}{share}"
+    whole = "no end is set" if total is None else f"{cost.sure} {duration(total)} with {workers}{share}"
     return [line(), line(Span("cost  ", styles.QUIET), f"{each}; {whole}", Span(f"  ({cost.note})", styles.QUIET))]

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpo_cli.record import folder, ledger
-from hpo_cli.record.contents import DamagedError, Values, mapping, read_file, read_plan, text, words
-from hpo_cli.record.line import Line, living_line
+from hpo_cli.record.contents import DamagedError, Values, count, mapping, read_file, read_plan, text, words
+from hpo_cli.record.line import Line, is_adoption, living_line
 from hpo_cli.record.metrics import best_of_each, read_metrics
+from hpo_cli.record.places import is_sweep
 from hpo_cli.record.reading import RunRecord, read_run
 
 if TYPE_CHECKING:
@@ -62,11 +63,47 @@ def read_details(path: Path) -> RunDetails:
 
 
 def command_line(details: RunDetails, *, cwd: str) -> str:
-    """The shell command that makes this run again, from the folder `cwd`."""
+    """The shell command that makes this run again, from the folder `cwd`; a branch leaves its parent at its step again.
+
+    Empty for a run that took other runs' states over: no command repeats that.
+    """
+    if any(map(is_adoption, details.line.chain)):
+        return ""
     words = [word for word in details.command if not word.startswith("hydra.run.dir=")]  # a folder is made once
+    words += _threads(details, words)
+    words = _branching(details, words)
     command = " ".join(_quoted(word) for word in words)
     is_here = not details.cwd or os.path.realpath(details.cwd) == os.path.realpath(cwd)
     return command if is_here else f"cd {_quoted(details.cwd)} && {command}"
+
+
+def _branching(details: RunDetails, words: list[str]) -> list[str]:
+    """The words of a branch with the verb and the place: alone they would train from the start."""
+    parent = mapping(mapping(details.state.started).get("parent"))
+    path, step = text(parent.get("path")), count(parent.get("step"))
+    if not path or step is None or parent.get("twin") or len(words) < 1 or any(_makes_children(one) for one in words):
+        return words
+    program, *rest = words
+    partly = ["--partial"] if parent.get("partial") else []
+    return [program, "branch", path, "--at", f"step={step}", *partly, *_without_flags(rest)]
+
+
+def _makes_children(word: str) -> bool:
+    return word in ("branch", "twin", "replay") or word.startswith("resume=")
+
+
+def _without_flags(words: list[str]) -> list[str]:
+    """A branch is composed with its parent's own folder of options."""
+    flags = {place + more for place, word in enumerate(words) if word.startswith("--config-") for more in (0, 1)}
+    return [word for place, word in enumerate(words) if place not in flags]
+
+
+def _threads(details: RunDetails, words: list[str]) -> list[str]:
+    """How many threads a trial computed with: its slot's, which one run alone would not choose."""
+    number = count(mapping(details.state.data).get("threads"))
+    is_trial = is_sweep(details.record.path.parent)
+    is_said = any(word.startswith("trainer.threads=") for word in words)
+    return [f"trainer.threads={number}"] if is_trial and number is not None and not is_said else []
 
 
 def _quoted(word: str) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
 _SEEDS = 5
 _LONGER = 5
+_CONF = "conf"  # of the sweep's folder: the options as they were when it began
 
 
 def train(state: SweepState, trial: Trial, *, threads: int | None = None) -> str:
@@ -32,7 +33,7 @@ def train(state: SweepState, trial: Trial, *, threads: int | None = None) -> str
     if threads is not None and not any(_key(word) == "trainer.threads" for word in words):
         words.append(f"trainer.threads={threads}")
     parent = state.began.get("parent")
-    return _typed(branching(parent, words) if parent else words)
+    return _typed(branching(parent, words) if parent else [*_options(state), *words])
 
 
 def branching(parent: Mapping[str, Any], words: Sequence[str]) -> list[str]:
@@ -91,6 +92,14 @@ def word(key: str, value: Any) -> str:
     ('lr=0.01', 'model.widths=[32,16]', "name='a b'", 'x=null')
     """
     return f"{key}={_value(value)}"
+
+
+def _options(state: SweepState) -> list[str]:
+    """Where the option files lie that the trials were composed with, where they are not ours alone."""
+    if not state.began.get("config_dir"):
+        return []
+    name = state.began.get("config_name") or "config"
+    return ["--config-dir", str(state.folder / _CONF), *(["--config-name", name] if name != "config" else [])]
 
 
 def _typed(words: Sequence[str]) -> str:

@@ -112,7 +112,9 @@ def _row_problems(rows: Sequence[Mapping[str, Any]], plan: RunPlan) -> Iterator[
         if plan.data.folds is None:
             yield Problem("data.fold", "is one of data.folds, which is not given", "add data.folds=5", fold)
         elif not 1 <= fold <= plan.data.folds:
-            yield Problem("data.fold", f"must be 1 .. {plan.data.folds}, as data.folds={plan.data.folds} says", "", fold)
+            yield Problem(
+                "data.fold", f"must be 1 .. {plan.data.folds}, as data.folds={plan.data.folds} says", "", fold
+            )
 
 
 def check_sweep(settings: SweepSettings, space: Space, aims: Sequence[Aim], *, epochs: int) -> None:

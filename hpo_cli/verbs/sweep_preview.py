@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from hpo_cli.sweep.asked import Asked
+
+if TYPE_CHECKING:
+    from hpo_cli.console.sweep_plan import Cost
+    from hpo_cli.sweep.preview import Cost as Timing
 
 
 def preview(asked: Asked) -> int:
     """Show them; the exit code. Raises UserError where the first setting does not train."""
     from hpo_cli.composer import Composer
-    from hpo_cli.console.sweep_plan import Cost, show_plan
+    from hpo_cli.console.sweep_plan import show_plan
     from hpo_cli.sweep.executors.local import LocalExecutor, default_slots
     from hpo_cli.sweep.preview import preview_of, timed
     from hpo_cli.sweep.search.make import make_search
@@ -23,14 +27,29 @@ def preview(asked: Asked) -> int:
         search = make_search(asked.settings, asked.space, asked.aims, base=asked.space.base)
         found = preview_of(asked, search, composer.made)
         timing = timed(asked, executor)
-    cost = Cost(
-        seconds_per_trial=timing.trial_s,
-        workers=slots,
-        trials=asked.settings.trials,
-        epochs_per_trial=asked.plan.epochs,
-        note=f"from timed steps of the first setting: {1000 * timing.step_s:.2g} ms each, {timing.steps:,} a run",
+    show_plan(
+        found.settings,
+        keys=asked.space.keys,
+        kind="exact" if found.is_exact else "samples",
+        total=found.total,
+        cost=_cost(asked, timing, workers=slots, trials=found.total),
+        refused=found.refused,
     )
-    kind: Literal["exact", "samples"] = "exact" if found.is_whole else "samples"
-    keys = asked.space.keys
-    show_plan(found.settings, keys=keys, kind=kind, total=asked.settings.trials, cost=cost, refused=found.refused)
     return 0
+
+
+def _cost(asked: Asked, timing: Timing, *, workers: int, trials: int | None) -> Cost:
+    from hpo_cli.console.sweep_plan import Cost
+    from hpo_cli.sweep.preview import epochs_of
+
+    epochs, runs = epochs_of(asked.settings, asked.plan.epochs), len(asked.inner)
+    return Cost(
+        seconds_per_trial=timing.run_s * runs,
+        workers=workers,
+        trials=trials,
+        epochs_per_trial=asked.plan.epochs,
+        epochs=None if epochs is None or trials is None else trials * epochs,
+        runs=runs,
+        sure="at most" if epochs is None else "about",
+        note=f"the first setting, timed: {1000 * timing.epoch_s:.2g} ms an epoch, {timing.start_s:.2g} s a start",
+    )
