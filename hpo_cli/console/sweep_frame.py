@@ -108,7 +108,10 @@ def _best(state: SweepState, tally: Tally, columns: int) -> Line:
         f"{more}  trial {best.number}  ",
     )
     room = columns - columns_of(head)
-    return line(*head, setting_words(state.trial(best.number).setting, state.space.keys, room=room) if room >= _LEAST_SETTING else "")
+    return line(
+        *head,
+        setting_words(state.trial(best.number).setting, state.space.keys, room=room) if room >= _LEAST_SETTING else "",
+    )
 
 
 def _running(state: SweepState, each: Sequence[Moment], place: Place, *, rows: int) -> list[Line]:

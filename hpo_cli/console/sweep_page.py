@@ -127,7 +127,12 @@ def next_lines(state: SweepState, tally: Tally, *, ref: str, goes_on: bool) -> I
 
 def _how(state: SweepState) -> str:
     settings = state.settings
-    ends = {"trials": known_total(state), "minutes": settings.minutes, "epochs": settings.epochs, "target": settings.target}
+    ends = {
+        "trials": known_total(state),
+        "minutes": settings.minutes,
+        "epochs": settings.epochs,
+        "target": settings.target,
+    }
     parts = [how_words(state), *(f"{name} {figure(value)}" for name, value in ends.items() if value is not None)]
     runs = [f"{len(state.inner)} runs a trial"] if len(state.inner) > 1 else []
     workers = [plural(settings.workers, "worker")] if settings.workers else []

@@ -86,6 +86,8 @@ def thinned(order: Sequence[int], *, most: int) -> list[int]:
 
 def rungs(state: SweepState) -> tuple[int, ...]:
     """The epochs at which trials were made to wait or stop, where several were."""
+    if state.settings.scheduler == "pbt":  # its members stop everywhere
+        return ()
     epochs = [trial.epoch for trial in state.trials if trial.status in ("paused", "stopped") and trial.epoch]
     ordered = [t.proposed["until"] for t in state.trials if t.proposed and t.proposed.get("until")]
     known = [epoch for epoch in {*epochs, *ordered} if (epochs + ordered).count(epoch) > 1 and epoch < state.epochs]
@@ -98,13 +100,13 @@ def with_running(state: SweepState) -> SweepState:
     A copy, where any trial runs.
     """
     found: dict[int, Trial] = {}
-    for number, index in state.running:
-        trial = found.get(number) or state.trial(number)
+    for place, index in state.running:
+        trial = found.get(place) or state.trial(place)
         run = trial.runs[index]
         facts = read_facts(state.folder / run.folder, state.aims, state.settings.reduce)
         if facts.epoch >= run.epoch and facts.reports:
             told = replace(run, epoch=facts.epoch, reports=dict(facts.reports))
-            found[number] = replace(trial, runs=[*trial.runs[:index], told, *trial.runs[index + 1 :]])
+            found[place] = replace(trial, runs=[*trial.runs[:index], told, *trial.runs[index + 1 :]])
     if not found:
         return state
     shown = copy.copy(state)

@@ -75,7 +75,9 @@ def drawn_dimensions(state: SweepState) -> tuple[Dimension, ...]:
     """
     now = {one.name: one for one in state.space.dimensions}
     begun = {one.name: one for one in begun_space(state).dimensions}
-    return tuple(_widened(now.get(name) or begun[name], begun.get(name), state) for name in dict.fromkeys([*begun, *now]))
+    return tuple(
+        _widened(now.get(name) or begun[name], begun.get(name), state) for name in dict.fromkeys([*begun, *now])
+    )
 
 
 def begun_space(state: SweepState) -> Space:

@@ -120,7 +120,7 @@ def _lineage(found: Digest) -> Iterator[Markup]:
     ]
     note = (
         "A row a member, the best on top. Where an arrow ends it gave its own state up for that of the member where "
-        "the arrow begins, and went on with other knobs; the colour is the knob's value."
+        "the arrow begins, and went on with other knobs; thin is what was given up. The colour is the knob's value."
     )
     yield _section("Who took over whom", element("div", pictures), note)
 

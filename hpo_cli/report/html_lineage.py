@@ -1,4 +1,4 @@
-"""The picture of a population: a row a member, its knob in colour, and an arrow wherever it took another one's state."""
+"""The picture of a population: a row a member, its knob in colour, an arrow wherever it took another one's state."""
 
 from __future__ import annotations
 
@@ -108,13 +108,12 @@ def _member(
     line = element("line", class_="row", x1=field.x(0), x2=field.x(1), y1=y, y2=y)
     yield line
     for place, one in enumerate(stretches):
-        kept = min([one.end, *(later.begin for later in stretches[place + 1 : place + 2])])
         is_last = place == len(stretches) - 1
         begin, end = (field.x(x_axis.place(at) or 0.0) for at in (one.begin, one.end))
         title = element("title", f"trial {trial}: {described(one.phase.knobs)}")
         style = f"stroke:{colour(of.place(one.value))}"
         yield element(
-            "path", title, class_="stretch" if is_last or kept > one.begin else "stretch given", data_t=trial,
+            "path", title, class_="stretch" if is_last else "stretch given", data_t=trial,
             d=f"M{begin:.1f},{y:.1f} L{max(end, begin + 2):.1f},{y:.1f}", style=style,
         )  # fmt: skip
     shown_to = -_ROOM_FOR_LABEL * 1.0

@@ -64,7 +64,8 @@ svg .halo { paint-order: stroke; stroke: var(--card); stroke-width: 3px; stroke-
 .rung { stroke: var(--axis); stroke-dasharray: 2 4; }
 .curve, .thread, .front { fill: none; stroke: var(--q3); stroke-width: 1.4; stroke-linejoin: round; }
 .curve { opacity: .55; } .curve.running { stroke: var(--q3); stroke-dasharray: 6 3; opacity: 1; }
-.curve.paused, .curve.waiting, .curve.stopped { stroke: var(--q1); opacity: .75; } .end.paused, .end.waiting, .end.stopped { fill: var(--q2); }
+.curve.paused, .curve.waiting, .curve.stopped { stroke: var(--q1); opacity: .75; }
+.end.paused, .end.waiting, .end.stopped { fill: var(--q2); }
 .curve.failed { stroke: var(--bad); opacity: .8; stroke-dasharray: 3 3; } .end { stroke: none; fill: var(--q3); }
 .end.failed { fill: var(--bad); }
 .curve.best { stroke: var(--best); stroke-width: 2.6; opacity: 1; }
@@ -99,6 +100,7 @@ th { text-align: left; color: var(--quiet); font-weight: 500; font-size: 12px; w
   vertical-align: bottom; }
 th, td { padding: 5px 14px 5px 0; border-bottom: 1px solid var(--hair); vertical-align: top; }
 td.num, th.num { text-align: right; white-space: nowrap; }
+td.word { white-space: nowrap; }
 td.mono { min-width: 260px; overflow-wrap: anywhere; }
 tbody tr:hover, tr.on { background: var(--soft); } tr.first td { font-weight: 600; }
 tr.first td.mono { font-weight: 400; }

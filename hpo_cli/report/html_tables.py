@@ -57,7 +57,8 @@ def winner(found: Digest) -> Markup:
         element("div", f"trial {first.trial}, {plural(first.epochs, 'epoch')}{runs}", class_="quiet"),
     )
     chips = [element("li", element("span", f"{key}="), figure(value, digits=6)) for key, value in first.setting.items()]
-    now = "its setting" if not found.state.trial(first.trial).num_adopted else "its setting now, after what it took over"
+    took_over = found.state.trial(first.trial).num_adopted
+    now = "its setting now, after what it took over" if took_over else "its setting"
     right = element("div", element("div", now, class_="quiet"), element("ul", chips, class_="chips"))
     return element("section", left, right, element("div", _next(found), class_="wide"), class_="card hero")
 
@@ -218,7 +219,7 @@ def _row(row: Row, word: str, names: Sequence[str], *, has_seeds: bool) -> Marku
         for place, (value, text) in enumerate(figures)
     ]
     front = "*" if row.on_front and len(names) > 1 else ""
-    cells += [element("td", word + front), element("td", described(row.setting), class_="mono")]
+    cells += [element("td", word + front, class_="word"), element("td", described(row.setting), class_="mono")]
     return element("tr", cells, data_t=row.trial, class_="first" if row.rank == 1 else None)
 
 

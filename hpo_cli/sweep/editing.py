@@ -102,7 +102,7 @@ def _taken(driver: Driver, command: Command) -> _Answer:
         outcome = write_edit(state, driver.log, command.args["words"], who=command.who, why=command.why, id=command.id)
     except UserError as refused:
         return _Answer(command.id, error=str(refused))
-    except Exception as error:  # a command that stays in the folder would end every process that comes to drive
+    except Exception as error:  # noqa: BLE001 - one that stays in the folder would end every process that drives
         why = " ".join(str(error).split())
         return _Answer(command.id, error=f"cannot be carried out ({type(error).__name__}: {why})")
     return _Answer(command.id, said=tuple(told(outcome)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import math
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from optuna.distributions import (
 )
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalRedisBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalRedisBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -148,12 +149,34 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
+class _KernelLock(JournalFileOpenLock):
+    """The journal's lock, held in the kernel: it ends with its process. Optuna's own would outlive a kill for 30 s."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self._place = f"{place}.lock"
+        self._file: int | None = None
+
+    def acquire(self) -> bool:
+        """Wait until nobody else has it."""
+        self._file = os.open(self._place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        return True
+
+    def release(self) -> None:
+        """Give it up."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
 def open_storage(url: str | None, folder: Path) -> BaseStorage:
     """The storage that `sweep.storage` names."""
     if url is None:
         from hpo_cli.sweep.storage import JOURNAL
 
-        return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+        place = str(folder / JOURNAL)
+        return JournalStorage(JournalFileBackend(place, lock_obj=_KernelLock(place)))
     parts = urlsplit(url)
     if parts.scheme == "grpc":
         return GrpcStorageProxy(host=parts.hostname or "localhost", port=parts.port or _GRPC_PORT)

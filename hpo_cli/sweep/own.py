@@ -64,7 +64,7 @@ def space_groups(choices: Mapping[str, str], *, config_dir: Path | None = None) 
 
 
 def space_problems(option: Option) -> Iterator[Problem]:
-    """What is wrong with the `space:` of an option file: its keys, what it says of them, values that no run can have."""
+    """What is wrong with the `space:` of an option file: keys, what it says of them, values outside their rules."""
     known = Known(main_config(), {option.group: option})
     for word, entry in option.space.items():
         where = f"{option.path}: space: {word}"

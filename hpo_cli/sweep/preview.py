@@ -116,15 +116,16 @@ def timed(asked: Asked, executor: Executor) -> Cost:
         folder = Path(place)
         steps = _steps(asked, _samples(asked, executor, folder))
         goal = min(float(asked.plan.epochs), (asked.plan.trainer.max_steps or math.inf) / steps)
-        began = time.monotonic()
-        few = _seconds(asked, executor, folder / "few", steps=min(_FEW, steps))
-        many_steps = min(steps, 16 * _FEW)
-        many = _seconds(asked, executor, folder / "many", steps=many_steps) if few < _MOST_S / 2 else few
-        more = many_steps - min(_FEW, steps)
-        step_s = max(many - few, 0.0) / more if few < many and more else few / _FEW
-        if time.monotonic() - began + 3 * steps * step_s > 2 * _MOST_S or goal < 2:  # noqa: PLR2004
-            return Cost(steps * step_s, max(0.0, few - min(_FEW, steps) * step_s), goal)
+        began, first = time.monotonic(), min(_FEW, steps)
+        few = _seconds(asked, executor, folder / "few", steps=first)
+        more = min(steps - first, 15 * _FEW, int(_MOST_S * first / few))
+        many = _seconds(asked, executor, folder / "many", steps=first + more) if more > 0 else 0.0
+        step_s = (many - few) / more if many > few else few / first
+        if time.monotonic() - began + 3 * steps * step_s > 2 * _MOST_S:
+            return Cost(steps * step_s, max(0.0, few - first * step_s), goal)
         one = _seconds(asked, executor, folder / "one", epochs=1)
+        if goal < 2:  # noqa: PLR2004 - nothing to compare with
+            return Cost(steps * step_s, max(0.0, one - goal * steps * step_s), goal)
         several = max(2, min(int(goal), 1 + int(_MOST_S / max(one, 0.1))))
         most = _seconds(asked, executor, folder / "several", epochs=several)
         epoch_s = max(most - one, 0.0) / (several - 1) or one

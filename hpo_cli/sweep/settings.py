@@ -106,15 +106,14 @@ def decide(settings: SweepSettings, space: Space) -> SweepSettings:
     return replace(decided, trials=_trials(decided, space))
 
 
-def trials_anew(settings: SweepSettings, *, space: Space, new: Space) -> int | None:
+def trials_anew(was: SweepSettings, settings: SweepSettings, *, space: Space, new: Space) -> int | None:
     """How many trials a sweep has that goes on in another space, where its words leave the number open.
 
-    settings: decided, for `space`. As many as the new one has, unless somebody has given a number meanwhile.
-    Raises ConfigError where the search cannot go over it.
+    was: decided, for `space`.   settings: those for the space `new`. As many trials as the new one has, unless somebody
+    has given a number meanwhile. Raises ConfigError where the search cannot go over the new space.
     """
-    unsaid = replace(settings, trials=None)
-    anew = decide(unsaid, new).trials
-    return anew if settings.trials == decide(unsaid, space).trials else settings.trials
+    anew = decide(replace(settings, trials=None), new).trials
+    return anew if was.trials == decide(replace(was, trials=None), space).trials else was.trials
 
 
 def _trials(settings: SweepSettings, space: Space) -> int | None:

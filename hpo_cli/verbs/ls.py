@@ -165,7 +165,8 @@ def _value(record: Record, *, common: str | None, winner: str | None) -> Span:
 
 def _epochs(record: Record) -> str:
     if isinstance(record, SweepRecord):
-        return f"{record.done}{'' if record.total is None else f'/{record.total}'} {'trial' if record.total == 1 else 'trials'}"
+        of = "" if record.total is None else f"/{record.total}"
+        return f"{record.done}{of} {'trial' if record.total == 1 else 'trials'}"
     planned = record.settings.get("epochs")
     if record.epochs is None:
         return NOTHING

@@ -71,7 +71,7 @@ def _take_over(opened: Opened, wish: Wish) -> list[str]:
     from hpo_cli.sweep.editing import write_edit
 
     state, asked = opened.state, wish.settings
-    if asked.option != "default" and asked.option != state.settings.option:
+    if asked.option not in ("default", state.settings.option):
         rule = f"cannot change while a sweep runs, and this one is {state.settings.option}"
         raise ConfigError("sweep", asked.option, rule=rule, fix="leave it out, or begin another sweep")
     with opened.log.locked():

@@ -100,7 +100,8 @@ def _page(details: RunDetails, command: str, next_command: str) -> Iterator[Line
     else:
         export = f"hpo-run export {details.record.path}"
         yield line("  it took over the states of other runs: a replay is not possible, and no one command repeats it")
-        yield line("  ", export, Span("  writes its whole schedule as a config that trains it in one run", styles.QUIET))
+        what = "  writes its whole schedule as a config that trains it in one run"
+        yield line("  ", export, Span(what, styles.QUIET))
     if next_command:
         yield line()
         yield line(Span("go on", styles.TITLE), f"  {next_command}")

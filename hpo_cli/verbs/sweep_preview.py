@@ -51,5 +51,9 @@ def _cost(asked: Asked, timing: Timing, *, workers: int, trials: int | None) -> 
         epochs=None if epochs is None or trials is None else trials * epochs,
         runs=runs,
         sure="at most" if epochs is None else "about",
-        note=f"the first setting, timed: {1000 * timing.epoch_s:.2g} ms an epoch, {timing.start_s:.2g} s a start",
+        note=f"the first setting, timed: {_short(timing.epoch_s)} an epoch, {_short(timing.start_s)} to begin and end",
     )
+
+
+def _short(seconds: float) -> str:
+    return f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

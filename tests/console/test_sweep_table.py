@@ -101,7 +101,7 @@ def test_what_waits_at_a_rung_is_counted() -> None:
         number = story.propose(until=epoch, **SETTING)
         story.start(number).end(number, "paused", epoch=epoch, values=[value])
     lines = shown(story.state(), live, story)
-    assert lines[-1] == "waits  1 at epoch 3 (best 0.7),  2 at epoch 1 (best 0.6)"
+    assert lines[-1] == "at its rung  1 at epoch 3 (best 0.7),  2 at epoch 1 (best 0.6)"
     assert "random, asha" in lines[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,26 @@ def test_the_winner_is_trained_by_the_words_of_its_trial(tmp_path: Path) -> None
 
 
 def test_the_winner_is_raised_for_longer(tmp_path: Path) -> None:
-    assert commands.raise_as_panda(read(tmp_path)) == "hpo-run resume=best:3f9c12 epochs=45"
+    state = read(tmp_path)
+    (trial,) = best(state, 1)
+    assert commands.raise_as_panda(state, trial) == "hpo-run resume=best:3f9c12 epochs=45"
+
+
+def test_five_times_the_epochs_of_its_own_plan_where_epochs_are_varied(tmp_path: Path) -> None:
+    state = read(tmp_path)
+    (trial,) = best(state, 1)
+    folder = state.folder / trial.runs[0].folder
+    folder.mkdir()
+    (folder / "plan.yaml").write_text("epochs: 4\n")
+    assert commands.raise_as_panda(state, trial).endswith(" epochs=20")
+
+
+def test_the_winner_computes_with_as_many_threads_as_it_had(tmp_path: Path) -> None:
+    state = read(tmp_path)
+    (trial,) = best(state, 1)
+    assert commands.train(state, trial, threads=2).endswith(" trainer.threads=2")
+    given = commands.train(state, replace(trial, proposed={"words": ["trainer.threads=1"]}), threads=2)
+    assert given == "hpo-run trainer.threads=1"
 
 
 def test_the_sweep_is_repeated_by_its_own_words(tmp_path: Path) -> None:
@@ -98,10 +118,32 @@ def test_settings_of_different_keys_get_a_command_each(tmp_path: Path) -> None:
     assert all(one["sweep.seeds"] == 5 and "sweep.zip" not in one for one in found)
 
 
-def test_a_branch_is_trained_by_the_command_that_made_its_run(tmp_path: Path) -> None:
+def test_a_branch_leaves_its_parent_at_the_step_that_was_decided_then(tmp_path: Path) -> None:
     state = read(tmp_path)
     (trial,) = best(state, 1)
-    made = ["hpo-run", "resume=a1b2c3@best", "lr=0.1"]
-    assert commands.train(state, trial, made=made) != "hpo-run resume=a1b2c3@best lr=0.1"
-    state.began["parent"] = {"run": "outputs/x/a1b2c3"}
-    assert commands.train(state, trial, made=made) == "hpo-run resume=a1b2c3@best lr=0.1"
+    alone = shlex.split(commands.train(state, trial))[1:]
+    assert "branch" not in alone
+    state.began["parent"] = {"run": "/runs/a1b2c3", "at": "best", "step": 16}
+    assert shlex.split(commands.train(state, trial))[1:] == ["branch", "/runs/a1b2c3", "--at", "step=16", *alone]
+
+
+def test_no_seeds_tell_branches_or_members_of_a_population_apart(tmp_path: Path) -> None:
+    state = read(tmp_path)
+    pair = best(state, 2)
+    assert commands.with_seeds(state, pair)
+    assert not commands.why_no_seeds(state, pair)
+    pair[0].num_adopted = 1
+    assert commands.with_seeds(state, pair) == []
+    assert "population" in commands.why_no_seeds(state, pair)
+    pair[0].num_adopted = 0
+    state.began["parent"] = {"run": "/runs/a1b2c3", "at": "best", "step": 16}
+    assert commands.with_seeds(state, pair) == []
+    assert "the same state" in commands.why_no_seeds(state, pair)
+
+
+def test_frozen_options_of_ones_own_are_named(tmp_path: Path) -> None:
+    state = read(tmp_path)
+    (trial,) = best(state, 1)
+    state.began |= {"config_dir": "/home/ada/mine", "config_name": "other"}
+    words = shlex.split(commands.train(state, trial))
+    assert words[1:5] == ["--config-dir", str(state.folder / "conf"), "--config-name", "other"]

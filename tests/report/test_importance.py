@@ -28,6 +28,7 @@ def state_of(tmp_path: Path, space: Space, value: Callable[[dict[str, Any]], flo
     """A sweep of random settings whose value is a function of them."""
     state = read(tmp_path, Sweep(trials=0))
     state.space, rng = space, random.Random(7)
+    state.began["space"] = space.to_json()
     for number in range(1, trials + 1):
         setting = space.draw(rng)
         run = Run(0, f"r-{number}", "finished", 9, {9: (value(setting),)}, (value(setting),))

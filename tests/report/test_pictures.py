@@ -144,3 +144,18 @@ def test_one_diverged_trial_does_not_press_the_others_together() -> None:
 def test_numbers_that_were_listed_lie_in_their_order_and_names_as_listed() -> None:
     assert axis_of(Dimension("lr", ("lr",), choices=(0.01, 0.001, 0.1))).names == ("0.001", "0.01", "0.1")
     assert axis_of(Dimension("model", ("model",), choices=("mlp", "cnn"))).names == ("mlp", "cnn")
+
+
+def test_epochs_that_somebody_added_outside_of_the_sweep_are_not_drawn_and_told_of(tmp_path: Path) -> None:
+    state = read(tmp_path, Sweep(trials=3))
+    first = order_of(state)[0]
+    folder = state.folder / state.trial(first).runs[0].folder
+    folder.mkdir()
+    rows = [{"step": 10 * epoch, "epoch": epoch, "val/accuracy": 0.5 + epoch / 100} for epoch in range(1, 15)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    drawn = curves(state, order_of(state))
+    assert drawn.curves[-1].epochs == tuple(range(1, 10))
+    assert drawn.curves[-1].values[0] == pytest.approx(0.51)
+    assert drawn.went_on == {first: 14}
+    assert f"trial {first} to epoch 14" in drawn.note
+    assert curves(read(tmp_path / "other"), [1]).note == ""

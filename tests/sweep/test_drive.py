@@ -366,3 +366,16 @@ def test_of_two_equal_trials_the_earlier_one_leads_whichever_ended_first() -> No
     executor.jobs.reverse()
     run(found)
     assert found.state.best() is found.state.trial(1)
+
+
+def test_a_grid_says_which_settings_it_leaves_out_for_want_of_memory() -> None:
+    listed = [{"batch_size": size} for size in (16, 32, 64, 63)]
+    executor = FakeExecutor(slots=1, ends=[("", "", ""), ("failed", "out of memory", "memory")])
+    found = driver(listed, executor=executor, curve=lambda setting, epoch: float(epoch))
+    run(found)
+    assert [trial.setting["batch_size"] for trial in found.state.trials] == [16, 32]
+    assert [event["reason"] for event in found.state.refused] == [
+        "batch_size=64: a trial with batch_size=32 ran out of memory",
+        "batch_size=63: a trial with batch_size=32 ran out of memory",
+    ]
+    assert found.no_more == "no further setting: 2 were tried, 2 refused"

@@ -7,7 +7,7 @@ import pytest
 
 from hpo_cli.errors import ConfigError
 from hpo_cli.steer.commands import wait_for_ack
-from hpo_cli.sweep.editing import Editing, send_edit
+from hpo_cli.sweep.editing import Editing, send_edit, write_edit
 from hpo_cli.sweep.edits import Outcome, events_of, read_edit, revised
 from hpo_cli.sweep.fold import SweepState, read_sweep
 from hpo_cli.sweep.log import FolderLog
@@ -264,3 +264,73 @@ def test_foreign_files_are_set_aside(folder: Path) -> None:
 
 def test_the_first_event_of_the_double_is_the_real_one() -> None:
     assert began()["event"] == "began"
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("batch_size=interval(a,b)", "is no range"),
+        ("lr=interval(1e-4,1e-2)", r"lr of sgd=.*leaves 0.01 alone of 0.01 .. 1.*ban:optimizer=sgd.*'lr of adam="),
+        ("lr=interval(1e-4,1e-3)", r"lr of sgd=.*leaves nothing of 0.01 .. 1.*ban:optimizer=sgd"),
+        ("lr of adam=interval(0.1,1)", r"lr of adam=.*leaves 0.1 alone"),
+        ("trails+=1", "did you mean trials?"),
+    ],
+)
+def test_what_leaves_no_range_is_refused_with_the_way_out(word: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        revised([word], state())
+
+
+def test_a_grid_that_is_exhausted_has_no_further_setting() -> None:
+    grid = Space((Dimension("lr", ("lr",), choices=(1, 2)),))
+    began_so = Story.begun(space=grid, search="grid", trials=2).joined().state()
+    with pytest.raises(ConfigError, match="there is no further setting: 2 are all"):
+        revised(["trials+=5"], began_so)
+    assert revised(["trials=1"], began_so).settings.trials == 1
+    assert revised(["trials+=5"], state()).settings.trials == 25
+
+
+def test_a_space_that_the_scheduler_cannot_go_on_with_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(settings: object, *, space: Space, **rest: object) -> None:
+        if space["lr of adam"].low == 0.001:
+            raise ConfigError("sweep.scheduler", rule="cannot go on")
+
+    monkeypatch.setattr("hpo_cli.sweep.asked.make_scheduler", refuses)
+    found = driver([{}], log=FolderLog(tmp_path), folder=tmp_path, space=SPACE.to_json())
+    before = (tmp_path / "sweep.jsonl").read_bytes()
+    with found.log.locked():
+        with pytest.raises(ConfigError, match="cannot go on"):
+            write_edit(found.state, found.log, ["lr of adam=interval(0.001,0.1)"], who="me")
+        assert (tmp_path / "sweep.jsonl").read_bytes() == before
+        write_edit(found.state, found.log, ["lr of adam=interval(0.002,0.1)"], who="me")
+    assert found.state.space["lr of adam"].low == 0.002
+
+
+def test_a_command_that_fails_in_an_unknown_way_is_answered_and_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = driver([{}], log=FolderLog(tmp_path), folder=tmp_path, space=SPACE.to_json())
+    name = send_edit(tmp_path, ["workers=3"])
+    with monkeypatch.context() as patch:
+        patch.setattr("hpo_cli.sweep.editing.revised", lambda words, state: 1 / 0)
+        Editing()(found)
+    ack = wait_for_ack(tmp_path, name, 0)
+    assert ack is not None
+    assert "ZeroDivisionError" in ack["error"]
+    assert found.state.settings.workers != 3
+
+
+def test_a_pause_that_was_taken_before_a_kill_is_done(tmp_path: Path) -> None:
+    found = driver([{}], log=FolderLog(tmp_path), folder=tmp_path)
+    name = send_edit(tmp_path, ["pause"])
+    with found.log.locked():
+        write_edit(found.state, found.log, ["pause"], who="me", id=name)  # and is killed here
+    Editing()(found)
+    ack = wait_for_ack(tmp_path, name, 0)
+    assert ack is not None
+    assert (ack["ok"], found.state.is_held) == (True, True)
+    again = send_edit(tmp_path, ["pause"])
+    Editing()(found)
+    assert "is so already" in (wait_for_ack(tmp_path, again, 0) or {})["error"]

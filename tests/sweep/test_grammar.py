@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hpo_cli.compose import compose
 from hpo_cli.errors import ConfigError
 from hpo_cli.grammar import own_space, read_sweep_words
-from hpo_cli.options import list_options
-from hpo_cli.sweep.own import OWN_GROUPS
+from hpo_cli.grammar_together import read_together
+from hpo_cli.options import list_groups, list_options
+from hpo_cli.sweep.own import OWN_GROUPS, space_problems
 from hpo_cli.sweep.space import Condition, Dimension, Space
 
 if TYPE_CHECKING:
@@ -253,3 +254,70 @@ def choices(**changes: str) -> dict[str, str]:
         "model": "mlp", "optimizer": "adam", "regularization": "default", "batch": "default", "schedule": "cosine",
         "loss": "cross_entropy", "init": "default", "augment": "none", "data": "digits", **changes,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("model.width=16,32 model.width=8", "model.width: is given 2 times (model.width=16,32 model.width=8)"),
+        ("seed=1,2 seed=3", "seed: is given 2 times"),
+        ("~lr=0.1,0.2", "~lr=0.1,0.2: takes a key away"),
+        ("outputs=a,b", "outputs: is where the whole sweep lies"),
+        ("lr=0.1,0.2 sweep.zip=[[lr,lr]]", "names lr twice"),
+        ("lr=tag(prior:0.1,prior:0.2,interval(0.1,1))", "has more than one prior (prior:0.1, prior:0.2)"),
+        ("lr=tag(prior:0.1,low,high,interval(0.1,1))", "has more than one confidence (high, low)"),
+        ("lr=tag(log,interval(0,1))", "a log scale begins above 0"),
+        ("model.width=range(1,100000000)", "lists 99,999,999 values"),
+        ("optimizer=adam,momentum optimizer.momentun=interval(0,1)", "optimizer.momentum (of momentum)?"),
+        ("optimizer=adam,momentum optimizer.momentun=0.9", "optimizer.momentum (of momentum)?"),
+        ("optimizer=adam,sgd optimizer.alpha=interval(0,1)", "not an option of adam, sgd; rmsprop has it"),
+    ],
+)
+def test_words_that_would_not_count_are_refused(words: str, line: str) -> None:
+    (said,) = problems(*words.split())
+    assert line in said
+
+
+def test_one_line_for_every_word_that_is_wrong() -> None:
+    words = "lr=1e-2,1e-3 sweep=foo sweep.trails=3 model.widht=3 sched=cosine bacth_size=3"
+    with pytest.raises(ConfigError) as caught:
+        read_together(words.split())
+    lines = str(caught.value).splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "sweep=foo", "sweep.trails=3", "model.widht", "sched", "bacth_size",
+    ]  # fmt: skip
+    with pytest.raises(ConfigError) as caught:
+        read_together(["epochs=-1", "sweep=foo", "optimizer=adam,sgd"])
+    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == ["sweep=foo", "epochs=-1"]
+
+
+@pytest.mark.parametrize(
+    "word", ["hydra/launcher=nope", "hydra/sweeper=basic", "hydra.sweep.dir=x", "hydra.sweeper.n=1"]
+)
+def test_words_of_hydra_that_have_no_effect_are_refused(word: str) -> None:
+    with pytest.raises(ConfigError, match="hydra"):
+        read_together([word])
+    assert read_together(["hydra/launcher=basic"]).found.launcher == ("hydra/launcher=basic",)
+
+
+def test_a_space_of_a_users_own_file_is_checked_as_a_whole(tmp_path: Path) -> None:
+    file = tmp_path / "model" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_text(
+        "defaults: [mlp, _self_]\nspace:\n  widht: {low: 1, high: 4}\n  depth: {low: -1, high: 4}\n"
+        "  dropout: {low: 0, high: 3}\n  activation: {choices: [relu, foo]}\n  pieces: {low: 2, hihg: 4}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        own_space({**choices(), "model": "mine"}, config_dir=tmp_path)
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(f"{file}: space: ") for line in lines)
+    wrong = {line.split(": ")[2]: line for line in lines}
+    assert set(wrong) == {"widht", "depth", "dropout", "activation", "pieces"}
+    assert wrong["widht"].endswith("did you mean width?")
+    assert "3 must be at least 0 and below 1" in wrong["dropout"]
+
+
+def test_no_space_of_ours_has_a_value_that_is_refused() -> None:
+    options = [option for group in list_groups() for option in list_options(group).values()]
+    assert sum(len(option.space) for option in options) > 100
+    assert [str(problem) for option in options for problem in space_problems(option)] == []

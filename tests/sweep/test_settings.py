@@ -10,7 +10,7 @@ import pytest
 from hpo_cli.errors import ConfigError
 from hpo_cli.grammar import sweep_settings
 from hpo_cli.options import SWEEP, list_groups, list_options
-from hpo_cli.sweep.settings import SweepSettings, decide
+from hpo_cli.sweep.settings import SweepSettings, decide, trials_anew
 from hpo_cli.sweep.space import Dimension, Space
 from tests.command_line import problems_of
 
@@ -127,3 +127,34 @@ def _help(capsys: pytest.CaptureFixture[str], topic: str) -> str:
 
     assert main(["--help", topic]) == 0
     return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("sweep.dir=", "sweep.dir=: must be a folder"),
+        ("sweep.resume=", "sweep.resume=: must be a folder"),
+        ("sweep.factors=[]", "sweep.factors=[]: must name a factor"),
+        ("sweep.storage=foo", "must be a URL, none or null; write sweep.storage=sqlite:///sweep.db"),
+    ],
+)
+def test_values_without_a_meaning_are_refused(word: str, line: str) -> None:
+    (said,) = problems(word)
+    assert line in said
+
+
+def test_a_grid_beyond_a_million_settings_is_not_listed() -> None:
+    many = tuple(Dimension(name, (name,), low=1, high=1001, kind="int", step=1) for name in ("model.width", "epochs"))
+    with pytest.raises(ConfigError, match="would list 1,002,001 settings"):
+        decide(sweep_settings(["sweep=grid"]), Space(many))
+    assert decide(sweep_settings(["sweep=random"]), Space(many)).trials == 20
+
+
+def test_a_number_of_trials_that_was_left_open_follows_the_space() -> None:
+    two, three = (Space((Dimension("lr", ("lr",), choices=tuple(range(n))),)) for n in (2, 3))
+    was = decide(sweep_settings([]), two)
+    assert trials_anew(was, was, space=two, new=three) == 3
+    given = dataclasses.replace(was, trials=1)
+    assert trials_anew(given, given, space=two, new=three) == 1
+    with pytest.raises(ConfigError, match="a grid lists its values"):
+        trials_anew(was, was, space=two, new=RANGE)

@@ -217,3 +217,19 @@ def test_differences_are_told_in_lines() -> None:
         "m: was 0.0, 0.9, only with optimizer=sgd, now not searched",
         "optimizer: was not searched, now adam, sgd",
     ]
+
+
+@given(st.floats(0, 1), st.floats(1e-6, 1e-2), st.floats(1.5, 1e6), st.sampled_from(["linear", "log"]))
+def test_values_that_are_drawn_can_be_read_and_lie_inside(u: float, low: float, ratio: float, scale: str) -> None:
+    one = Dimension("lr", ("lr",), low=low, high=low * ratio, scale=scale)  # type: ignore[arg-type]
+    value = one.at(u)
+    assert low <= value <= low * ratio
+    assert value in one.ends or float(f"{value:.6g}") == value
+    assert one.at(one.where(value)) == pytest.approx(value, rel=1e-5)
+
+
+def test_a_range_of_six_equal_digits_has_more_than_one_value() -> None:
+    one = Dimension("lr", ("lr",), low=0.1, high=0.1000001)
+    assert len({one.at(share / 50) for share in range(50)}) == 50
+    assert Dimension("lr", ("lr",), low=1e-5, high=1e-1, scale="log").at(0.0) == 1e-05
+    assert repr(Dimension("lr", ("lr",), low=1e-5, high=1e-1, scale="log").at(0.5)) == "0.001"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from hpo_cli.report.leaderboard import leaderboard
 from hpo_cli.sweep.tally import Tally
 from tests.sweep_story import Story
 
@@ -18,7 +19,7 @@ def test_what_happens_is_told_once() -> None:
         (2, "failed", False)
     ]
     assert (tally.done, tally.seconds, tally.epochs) == (2, 3.0, 12)
-    assert tally.counts(state) == {"finished": 1, "running": 0, "waiting": 0, "stopped": 0, "failed": 1}
+    assert tally.counts(state) == {"finished": 1, "running": 0, "waiting": 0, "paused": 0, "stopped": 0, "failed": 1}
 
 
 def test_a_lost_run_is_told_and_goes_on() -> None:
@@ -92,3 +93,16 @@ def test_ten_thousand_trials_cost_what_ten_do() -> None:
     state.trial = lambda number, find=state.trial: looked.append(number) or find(number)  # type: ignore[method-assign, misc, func-returns-value]
     tally.take(state)
     assert looked == [number]
+
+
+def test_of_equal_values_the_earlier_trial_leads_whichever_ended_first() -> None:
+    story, tally = Story.begun().joined(), Tally()
+    first, second = story.propose(optimizer="adam"), story.propose(optimizer="sgd")
+    state = story.start(first).start(second).end(second, values=[0.8]).state()
+    assert [one.is_best for one in tally.take(state)] == [True]
+    story.end(first, values=[0.8])
+    assert [(one.trial.number, one.is_best) for one in tally.take(story.state(state))] == [(1, True)]
+    best = state.best()
+    assert tally.best is not None
+    assert best is not None
+    assert tally.best.number == best.number == leaderboard(state)[0].trial == 1

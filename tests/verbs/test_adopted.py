@@ -117,6 +117,15 @@ def test_show_has_the_values_of_now_and_tells_the_story(winner: Path) -> None:
     assert "the best of 3" in answer.out
 
 
+def test_show_names_no_command_that_would_not_repeat_it(winner: Path) -> None:
+    lines = call("show", "s-1").out.splitlines()
+    again = lines[lines.index("again") :]
+    assert "a replay is not possible" in again[1]
+    assert again[2].split()[:2] == ["hpo-run", "export"]
+    assert not any("optimizer=momentum" in line for line in again)
+    assert json.loads(call("show", "s-1", "--json").out)["command"] == ""
+
+
 @pytest.mark.parametrize("words", [("tree", "s-1"), ("curves", "s-1", "s-3"), ("ls",), ("diff", "s-1", "s-3")])
 def test_other_readers_do_not_break(winner: Path, words: tuple[str, ...]) -> None:
     assert call(*words).code == 0

@@ -11,7 +11,7 @@ from hpo_cli.errors import ConfigError
 from hpo_cli.sweep.asked import Asked
 from hpo_cli.sweep.fold import read_sweep
 from hpo_cli.verbs.composing import ComposeWords, composing_parser, read_words
-from hpo_cli.verbs.multirun import ask, read
+from hpo_cli.verbs.multirun import _take_over, ask, read
 from hpo_cli.verbs.sweeping import begin, change, open_again
 from tests.command_line import call, fast_yaml, refuse
 
@@ -91,6 +91,13 @@ def test_seeds_and_folds_are_runs_of_a_trial() -> None:
         (["lr=interval(1e-4,1e-1)", "sweep=grid"], "lr"),
         (["model.width=16,32", "sweep=pbt"], "pbt"),
         (["lr=0.1,0.01", "sweep.resume=nowhere"], "no sweeps here yet"),
+        (["seed=0,abc"], "seed=abc: must be a whole number"),
+        (["seed=0,0"], "is listed twice (seed=0)"),
+        (["data.folds=5", "data.fold=2,7,8"], "data.fold=8: must be 1 .. 5, as data.folds=5 says"),
+        (["sweep=pbt", "model=mlp,cnn", "sweep.groups=[model]"], "none can change of what is searched here"),
+        (["sweep=cmaes", "objective=[val/accuracy,params]"], "knows one objective, and there are 2"),
+        (["lr=0.1,0.01", "hydra/launcher=nope"], "is no launcher that is installed"),
+        (["lr=0.1,0.01", "sweep.mode=min"], "is not how a run is judged by val/accuracy (max)"),
         (["optimizer.lr=0.01", "lr=interval(1e-3,1e-1)"], "optimizer.lr: is the same quantity as lr, which is varied"),
     ],
 )
@@ -145,3 +152,33 @@ def test_help_names_it() -> None:
 def test_a_zipped_list_may_repeat_a_value() -> None:
     found = asked("lr=0.1,0.1,0.01", "batch_size=16,32,16", "sweep.zip=[[lr,batch_size]]")
     assert len(listed(found)) == 3
+
+
+def resumed(folder: Path, *given: str) -> list[str]:
+    with fast_yaml():
+        return _take_over(open_again(folder), read(words(f"sweep.resume={folder}", *given)))
+
+
+def test_words_of_the_sweep_alone_change_one_that_goes_on() -> None:
+    folder = begun("lr=interval(0.01,0.1)", "sweep.trials=3", "sweep.dir=one", "sweep.eta=4")
+    assert resumed(folder, "sweep.trials=30", "sweep.workers=2", "sweep.eta=4") == [
+        "sweep.trials: was 3, now 30", "sweep.workers: was null, now 2",
+    ]  # fmt: skip
+    state = read_sweep(folder)
+    assert (state.settings.trials, state.settings.workers, len(state.edits)) == (30, 2, 1)
+    assert resumed(folder, "sweep.trials=30") == []
+    assert len(read_sweep(folder).edits) == 1, "what holds already is no change"
+
+
+@pytest.mark.parametrize("word", ["sweep.eta=5", "sweep=asha", "sweep.seed=7"])
+def test_what_cannot_change_while_a_sweep_runs_is_refused_and_not_written(word: str) -> None:
+    folder = begun("lr=interval(0.01,0.1)", "sweep.trials=3", "sweep.dir=one")
+    before = (folder / "sweep.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match="cannot change while a sweep runs"):
+        resumed(folder, "sweep.trials=30", word)
+    assert (folder / "sweep.jsonl").read_bytes() == before
+
+
+def test_it_is_kept_whether_the_words_said_how_many_trials() -> None:
+    assert asked("lr=0.1,0.01").to_json()["open"] == ["trials"]
+    assert asked("lr=0.1,0.01", "sweep.trials=2").to_json()["open"] == []

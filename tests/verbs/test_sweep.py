@@ -15,7 +15,7 @@ from hpo_cli.sweep.log import FolderLog
 from hpo_cli.verbs import ls, show, sweep
 from tests.run_folders import Run, make_run
 from tests.sweep.fake import Listed, driver
-from tests.sweep_story import SPACE, make_sweep
+from tests.sweep_story import SPACE, Story, make_sweep
 from tests.verbs.test_light_imports import HEAVY, modules_of
 
 
@@ -50,6 +50,26 @@ def test_ls_of_a_sweep_lists_its_trials(printed: Callable[..., str], swept: Path
     best = printed(ls, ref, "--sort", "objective", "--limit", "2").splitlines()
     assert [row.split()[0] for row in best[1:3]] == ["12", "11"]
     assert best[-1] == "10 more; --limit 0 shows all"
+
+
+def test_ls_of_a_sweep_that_was_killed_has_the_epochs_that_its_runs_tell(
+    printed: Callable[..., str], outputs: Path
+) -> None:
+    story = Story.begun(place=outputs / "digits" / "abc123").joined({**this_process().to_json(), "start": "1"})
+    story.start(story.propose(optimizer="adam", optimizer__lr=0.01)).write()
+    folder = make_run(outputs, Run(id="abc123-1"), below="digits/abc123")
+    rows = [{"step": 10 * epoch, "epoch": epoch, "val/accuracy": 0.5} for epoch in range(1, 5)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (row,) = printed(ls, "abc123").splitlines()[1:]
+    assert " was running " in row
+    assert " 4/10 " in row
+
+
+def test_a_sweep_of_many_words_does_not_widen_every_row(printed: Callable[..., str], outputs: Path) -> None:
+    story = Story.begun(place=outputs / "digits" / "abc123")
+    story.events[0]["words"] = [f"model.width={number}" for number in range(40)]
+    story.write()
+    assert max(map(len, printed(ls).splitlines())) < 160
 
 
 def test_ls_json_tells_sweeps_from_runs(answered: Callable[..., Any], swept: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hpo_cli.sweep.search.memory import MemoryLimit, over
 from hpo_cli.sweep.search.past import Past, key_of
 from hpo_cli.sweep.search.proposer import Brief
 from hpo_cli.sweep.space import Setting, Space
@@ -20,7 +19,6 @@ class ListSearch:
 
     def __init__(self, brief: Brief) -> None:
         self.brief = brief
-        self._memory = MemoryLimit()
         self.narrow(brief.space)
 
     def narrow(self, space: Space) -> None:
@@ -38,13 +36,12 @@ class ListSearch:
     def propose(self, trials: Sequence[Trial], number: int, *, attempt: int = 0) -> Setting | None:  # noqa: ARG002
         """See `Search`."""
         known = self.past.settings(trials)
-        limit = self._memory.of(trials)
         newest = next(
             (place for t in reversed(trials) if (place := self._places.get(key_of(t.setting))) is not None), -1
         )
         for step in range(1, len(self._list) + 1):
             setting = self._list[(newest + step) % len(self._list)]
-            if key_of(setting) in known or over(limit, setting) is not None:
+            if key_of(setting) in known:
                 continue
             if attempt == 0:
                 return setting

@@ -77,7 +77,7 @@ def test_what_ran_out_of_memory_keeps_every_search_from_batches_as_large() -> No
 
 
 def test_a_search_ends_where_no_batch_is_small_enough() -> None:
-    for name in ("grid", "random", "tpe"):
+    for name in ("random", "tpe"):
         search = search_of(name, FOUR)
         trials = [_out_of_memory(1, {"optimizer": "sgd", "batch_size": 16})]
         assert search.propose(trials, 2) is None
@@ -91,12 +91,6 @@ def test_batches_of_a_range_and_of_zipped_lists_are_kept_small_too() -> None:
         found = sweep(search_of("random", space), _flat, 20, trials)[1:]
         assert found
         assert all(t.setting["batch_size"] < limit for t in found)
-
-
-def test_a_grid_passes_by_batches_that_are_too_large() -> None:
-    search = search_of("grid", Space((BATCHES["batch_size"], Dimension("b", ("b",), choices=("x", "y")))))
-    found = sweep(search, _flat, 99, [_out_of_memory(1, {"batch_size": 32, "b": "x"})])
-    assert [dict(t.setting) for t in found[1:]] == [{"batch_size": 16, "b": "x"}, {"batch_size": 16, "b": "y"}]
 
 
 def test_the_ban_names_the_trial_that_failed_and_spares_other_settings() -> None:
