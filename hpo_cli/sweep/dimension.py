@@ -231,11 +231,15 @@ def _broken_rule(dimension: Dimension) -> str:
     return _broken_choices(dimension.choices, len(dimension.keys))
 
 
+def repeated(choices: Sequence[Any]) -> str | None:
+    """A text of the first value that stands twice in a list, None where each stands once."""
+    found = (one for i, one in enumerate(choices) if any(same(one, other) for other in choices[:i]))
+    return next((shown(_plain(one)) for one in found), None)
+
+
 def _broken_choices(choices: Sequence[Any], num_keys: int) -> str:
     if not choices:
         return "has no values"
-    if twice := [one for i, one in enumerate(choices) if any(same(one, other) for other in choices[:i])]:
-        return f"has the value {shown(_plain(twice[0]))} twice"
     if num_keys > 1 and not all(isinstance(one, tuple) and len(one) == num_keys for one in choices):
         return f"needs {num_keys} values at a time, one a key"
     return ""

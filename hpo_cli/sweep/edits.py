@@ -5,8 +5,6 @@ Pure: words and a state in, another state's settings and space out. `editing.py`
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -16,33 +14,15 @@ from hpo_cli.options import list_options
 from hpo_cli.rules import checked
 from hpo_cli.steer.changes import OPERATIONS
 from hpo_cli.steer.hot import canonical
+from hpo_cli.sweep.edit_words import EDITABLE, Edit, box_of, is_number, read_edit, value_of
 from hpo_cli.sweep.fold import SweepState
 from hpo_cli.sweep.settings import SweepSettings
 from hpo_cli.sweep.space import Dimension, Space
 from hpo_cli.sweep.state import Event
 
-EDITABLE = (
-    "workers", "trials", "minutes", "epochs", "target", "timeout_minutes", "retries", "on_failure", "keep_best",
-    "disk_gb",
-)  # fmt: skip
-"""Settings that mean the same whenever they change; the others make trials that cannot be compared."""
-ACTS = ("pause", "unpause", "stop")
-BAN = "ban:"
+__all__ = ["EDITABLE", "Edit", "Outcome", "events_of", "read_edit", "revised"]
+
 Act = Literal["pause", "unpause", "stop"]
-_WORD = re.compile(r"(?P<key>[^=]+?)(?P<op>[*/+-]?=)(?P<text>.*)", re.DOTALL)
-_INTERVAL = re.compile(r"interval\(\s*([^,()]+?)\s*,\s*([^,()]+?)\s*\)")
-_CHOICE = re.compile(r"choice\((.*)\)")
-_NUMBER_WORDS = {"true": True, "false": False, "null": None, "none": None}
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One word, taken apart. op: `=`, `+=`, `-=`, `*=`, `/=`; `ban` for a value that is to go; empty for an act."""
-
-    word: str
-    key: str
-    op: str = ""
-    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,28 +43,6 @@ class _Draft:
     space: Space
     lines: list[str] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
-
-
-def read_edit(word: str) -> Edit:
-    """A word taken apart. Raises ConfigError.
-
-    >>> read_edit("trials+=20")
-    Edit(word='trials+=20', key='trials', op='+=', text='20')
-    >>> read_edit("ban:optimizer=sgd").op
-    'ban'
-    """
-    if word in ACTS:
-        return Edit(word, word)
-    if word.startswith(BAN):
-        key, _, text = word.removeprefix(BAN).partition("=")
-        if not key or not text.strip():
-            raise ConfigError(word, rule="names no value that is to go", fix="write ban:optimizer=sgd")
-        return Edit(word, key, "ban", text.strip())
-    found = _WORD.fullmatch(word)
-    if found is None:
-        near = did_you_mean(word, [*ACTS, *(f"{key}=" for key in EDITABLE)])
-        raise ConfigError(word, rule="is no change of a sweep", fix=near or _USE)
-    return Edit(word, found["key"].strip().removeprefix("sweep."), found["op"], found["text"].strip())
 
 
 def revised(words: Sequence[str], state: SweepState) -> Outcome:
@@ -144,7 +102,7 @@ def _act(draft: _Draft, edit: Edit) -> None:
 
 def _set(draft: _Draft, edit: Edit) -> None:
     old = _now(draft, edit.key)
-    given = _value(edit.text)
+    given = value_of(edit.text)
     new = given if edit.op == "=" else _computed(edit, old, given)
     rule = list_options("sweep")["default"].rules.get(edit.key, {})
     new, problems = checked(edit.key, new, rule=rule, default=None if rule.get("type") else old)
@@ -181,9 +139,9 @@ def _now(draft: _Draft, key: str) -> Any:
 
 def _computed(edit: Edit, old: Any, given: Any) -> Any:
     fix = f"write {edit.key}=..."
-    if not _is_number(given):
+    if not is_number(given):
         raise ConfigError(edit.word, rule=f"{edit.op} needs a number", fix=fix)
-    if not _is_number(old):
+    if not is_number(old):
         raise ConfigError(
             edit.word, rule=f"{edit.op} needs a number to act on, and {edit.key} is {shown(old)}", fix=fix
         )
@@ -195,7 +153,7 @@ def _computed(edit: Edit, old: Any, given: Any) -> Any:
 
 def _ban(draft: _Draft, edit: Edit) -> None:
     found = _dimensions(draft.space, edit)
-    value = _value(edit.text)
+    value = value_of(edit.text)
     having = [one for one in found if one.choices is None or one.contains(value)]
     for one in having or found:
         draft.space = draft.space.without(one.name, value)
@@ -207,7 +165,7 @@ def _narrow(draft: _Draft, edit: Edit) -> None:
         raise ConfigError(
             edit.word, rule="a range has no one value to act on", fix=f"write {edit.key}=interval(low,high)"
         )
-    boxes = {one.name: _box(edit, one) for one in found}
+    boxes = {one.name: box_of(edit, one) for one in found}
     if problems := [problem for one in found if (problem := _too_narrow(draft.space, one, boxes[one.name], edit))]:
         raise ConfigError.of(problems)
     draft.space = draft.space.narrowed(boxes)
@@ -259,65 +217,3 @@ def _can_be_active(one: Dimension, space: Space) -> bool:
     lists = {key: other for other in space.dimensions if other.choices is not None for key in other.keys}
     read = [(condition, lists[condition.key]) for condition in one.when if condition.key in lists]
     return all(any(other.contains(value) for value in condition.values) for condition, other in read)
-
-
-def _box(edit: Edit, one: Dimension) -> Sequence[Any]:
-    """(low, high) of a range, or the values of a list that stay. Raises ConfigError."""
-    interval = _INTERVAL.fullmatch(edit.text)
-    if interval:
-        low, high = (_value(text) for text in interval.groups())
-        if not (_is_number(low) and _is_number(high) and low < high):
-            raise ConfigError(edit.word, rule="is no range", fix=f"write {edit.key}=interval(low,high), two numbers")
-        if one.choices is None:
-            return low, high
-        return [value for value in one.choices if _is_number(value) and low <= value <= high]
-    if one.choices is None:
-        rule = f"would make another list of the range {one}"
-        raise ConfigError(edit.word, rule=rule, fix=f"narrow it: {edit.key}=interval(low,high)")
-    values = _values(edit.text)
-    if unknown := [value for value in values if not one.contains(value)]:
-        raise ConfigError(
-            one.name, unknown[0], rule=f"was never searched here ({one})", fix="a sweep can only be narrowed"
-        )
-    return values
-
-
-def _values(text: str) -> list[Any]:
-    choice = _CHOICE.fullmatch(text)
-    inner = choice[1] if choice else text
-    return [_value(part) for part in _parts(inner)]
-
-
-def _parts(text: str) -> list[str]:
-    """The parts between commas outside of brackets."""
-    parts, depth = [""], 0
-    for letter in text:
-        depth += (letter in "[({") - (letter in "])}")
-        if letter == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return [part.strip() for part in parts if part.strip()]
-
-
-def _value(text: str) -> Any:
-    """A scalar or a list as people type it."""
-    text = text.strip()
-    if text.startswith("[") and text.endswith("]"):
-        return [_value(part) for part in _parts(text[1:-1])]
-    if text.lower() in _NUMBER_WORDS:
-        return _NUMBER_WORDS[text.lower()]
-    for kind in (int, float):
-        try:
-            number = kind(text)
-        except ValueError:
-            continue
-        return number if math.isfinite(number) else text
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-_USE = "write workers=4, trials+=20, lr=interval(1e-4,1e-2), ban:optimizer=sgd, pause, unpause or stop"

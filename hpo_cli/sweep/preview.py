@@ -114,7 +114,8 @@ def timed(asked: Asked, executor: Executor) -> Cost:
     """
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        steps = _steps(asked, _samples(asked, executor, folder))
+        data = _samples(asked, executor, folder)
+        steps = _steps(asked, data.train)
         goal = min(float(asked.plan.epochs), (asked.plan.trainer.max_steps or math.inf) / steps)
         began, first = time.monotonic(), min(_FEW, steps)
         few = _seconds(asked, executor, folder / "few", steps=first)
@@ -122,10 +123,10 @@ def timed(asked: Asked, executor: Executor) -> Cost:
         many = _seconds(asked, executor, folder / "many", steps=first + more) if more > 0 else 0.0
         step_s = (many - few) / more if many > few else few / first
         if time.monotonic() - began + 3 * steps * step_s > 2 * _MOST_S:
-            return Cost(steps * step_s, max(0.0, few - first * step_s), goal)
+            return Cost(steps * step_s * data.with_validation, max(0.0, few - first * step_s), goal)
         one = _seconds(asked, executor, folder / "one", epochs=1)
         if goal < 2:  # noqa: PLR2004 - nothing to compare with
-            return Cost(steps * step_s, max(0.0, one - goal * steps * step_s), goal)
+            return Cost(steps * step_s * data.with_validation, max(0.0, one - goal * steps * step_s), goal)
         several = max(2, min(int(goal), 1 + int(_MOST_S / max(one, 0.1))))
         most = _seconds(asked, executor, folder / "several", epochs=several)
         epoch_s = max(most - one, 0.0) / (several - 1) or one
@@ -138,11 +139,22 @@ def _steps(asked: Asked, size: int) -> int:
     return max(1, math.ceil(size / (plan.batch_size * plan.batch.accumulate)))
 
 
-def _samples(asked: Asked, executor: Executor, folder: Path) -> int:
-    """The size of the training split; the worker is warm then."""
+@dataclass(frozen=True)
+class _Samples:
+    train: int
+    val: int
+
+    @property
+    def with_validation(self) -> float:
+        """An epoch by its training alone: validation goes forward, which is a third of a step."""
+        return 1 + self.val / (3 * max(1, self.train))
+
+
+def _samples(asked: Asked, executor: Executor, folder: Path) -> _Samples:
+    """The sizes of the splits; the worker is warm then."""
     _seconds(asked, executor, folder / "first", steps=_FEW)
     data = mapping(ledger.fold(ledger.read_ledger(folder / "first").events).data)
-    return count(data.get("train")) or 0
+    return _Samples(count(data.get("train")) or 0, count(data.get("val")) or 0)
 
 
 def _seconds(

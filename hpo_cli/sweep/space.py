@@ -9,7 +9,7 @@ from typing import Any
 
 from hpo_cli.errors import ConfigError, did_you_mean
 from hpo_cli.steer.hot import canonical
-from hpo_cli.sweep.dimension import Condition, Dimension, same
+from hpo_cli.sweep.dimension import Condition, Dimension, repeated, same
 
 __all__ = ["Condition", "Dimension", "Point", "Setting", "Space", "same"]
 
@@ -201,6 +201,8 @@ def _in_order(dimensions: Sequence[Dimension]) -> Iterator[Dimension]:
 
 def _refuse_twice(dimensions: Sequence[Dimension]) -> None:
     for index, one in enumerate(dimensions):
+        if twice := repeated(one.choices or ()):
+            raise ConfigError(one.name, rule=f"has the value {twice} twice", fix="list each once")
         for other in dimensions[:index]:
             if one.name == other.name:
                 raise ConfigError(one.name, rule="is searched twice", fix="name it once")

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any, Self
 from hpo_cli.errors import ConfigError, UserError
 from hpo_cli.record.process import this_process
 from hpo_cli.steer.commands import send
+from hpo_cli.sweep.asked import check_sweep
 from hpo_cli.sweep.begin import CONF, new_folder, open_sweep, read_anew
+from hpo_cli.sweep.edits import EDITABLE
 from hpo_cli.sweep.facts import read_facts
 from hpo_cli.sweep.interrupts import Interrupts
+from hpo_cli.sweep.settings import trials_anew
 from hpo_cli.verbs.composing import ComposeWords
 
 if TYPE_CHECKING:
@@ -80,33 +83,48 @@ def _command(words: ComposeWords) -> list[str]:
 def change(opened: Opened, asked: Asked, *, given: Sequence[str]) -> list[str]:
     """Take over what other words ask of a sweep that was begun; what changed, in lines.
 
-    given: the `sweep.*` keys among the words, the others stay as they were. Raises ConfigError where the words of
-    every trial are others: their values could not be compared.
+    given: the `sweep.*` keys among the words, the others stay as they were. Raises ConfigError, before anything is
+    written, for what would make its trials incomparable, and for what no search could go on with.
     """
     state = opened.state
-    if list(asked.base) != list(state.began["base"]):
-        was = " ".join(state.began["base"]) or "none"
-        rule = f"the words of every trial were: {was}"
-        raise ConfigError("sweep.dir", str(state.folder), rule=rule, fix="give the same ones, or begin another sweep")
+    _check_same(state, asked)
     new = {key: getattr(asked.settings, key) for key in given if key not in ("dir", "resume")}
-    settings = replace(state.settings, **new)
-    changes = [
-        f"sweep.{key}: was {getattr(state.settings, key)}, now {value}"
-        for key, value in new.items()
-        if getattr(state.settings, key) != value
-    ]
+    new = {key: value for key, value in new.items() if value != getattr(state.settings, key)}
+    if fixed := [key for key in new if key not in EDITABLE]:
+        rule = f"cannot change while a sweep runs, and was {getattr(state.settings, fixed[0])}"
+        raise ConfigError(f"sweep.{fixed[0]}", new[fixed[0]], rule=rule, fix="leave it out, or begin another sweep")
+    changes = [f"sweep.{key}: was {getattr(state.settings, key)}, now {value}" for key, value in new.items()]
     changes += asked.space.differences(state.space)
-    if changes:
-        with opened.log.locked():
-            state.replay(opened.log.news())
-            event = {
-                "event": "edited",
-                "changes": changes,
-                "settings": asdict(settings),
-                "space": asked.space.to_json(),
-            }
-            state.replay(opened.log.append({**event, "who": "its command", "why": "called with other words"}))
+    if not changes:
+        return []
+    settings = replace(state.settings, **new)
+    if "trials" not in given and "trials" in asked.open and "trials" in (state.began.get("open") or ()):
+        trials = trials_anew(state.settings, settings, space=state.space, new=asked.space)
+        settings = replace(settings, trials=trials)
+    check_sweep(settings, asked.space, state.aims, epochs=state.epochs)
+    event = {"event": "edited", "changes": changes, "settings": asdict(settings), "space": asked.space.to_json()}
+    with opened.log.locked():
+        state.replay(opened.log.news())
+        state.replay(opened.log.append({**event, "who": "its command", "why": "called with other words"}))
     return changes
+
+
+def _check_same(state: SweepState, asked: Asked) -> None:
+    """Raise ConfigError where every trial would be another one than those that are there."""
+    now = asked.to_json()
+    for key, told in (
+        ("base", "the words of every trial"),
+        ("aims", "its objectives"),
+        ("inner", "the runs of a trial"),
+    ):
+        if now[key] != state.began[key]:
+            was = " ".join(map(_told, state.began[key])) or "none"
+            fix = "give the same ones, or begin another sweep"
+            raise ConfigError("sweep.dir", str(state.folder), rule=f"{told} were: {was}", fix=fix)
+
+
+def _told(one: Any) -> str:
+    return " ".join(f"{key}={value}" for key, value in one.items()) if isinstance(one, Mapping) else str(one)
 
 
 def drive(opened: Opened, workers: Workers, interrupts: Interrupts, *, allow: Sequence[str] = ()) -> int:

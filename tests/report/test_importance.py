@@ -31,7 +31,7 @@ def state_of(tmp_path: Path, space: Space, value: Callable[[dict[str, Any]], flo
     state.began["space"] = space.to_json()
     for number in range(1, trials + 1):
         setting = space.draw(rng)
-        run = Run(0, f"r-{number}", "finished", 9, {9: (value(setting),)}, (value(setting),))
+        run = Run(0, f"r-{number}", "finished", 9, {9: (value(setting),)}, values=(value(setting),))
         state.trials.append(Trial(number, setting, str(number), [run]))
     return state
 

@@ -81,7 +81,7 @@ def test_a_run_costs_its_epochs_and_what_it_takes_once(
         return took
 
     monkeypatch.setattr(preview, "_seconds", seconds)
-    monkeypatch.setattr(preview, "_samples", lambda *_: 3200)
+    monkeypatch.setattr(preview, "_samples", lambda *_: preview._Samples(3200, 320))
     monkeypatch.setattr(preview.time, "monotonic", lambda: clock[0])
     plan = SimpleNamespace(
         epochs=30, batch_size=32, batch=SimpleNamespace(accumulate=1), trainer=SimpleNamespace(max_steps=None)

@@ -153,7 +153,7 @@ def test_lists_that_go_together_set_several_keys() -> None:
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({}, "two finite ends"), ({"choices": ()}, "no values"), ({"choices": (1, 1.0)}, "twice"),
+        ({}, "two finite ends"), ({"choices": ()}, "no values"),
         ({"low": 2, "high": 1}, "above its high end"), ({"low": 0, "high": 1, "scale": "log"}, "begins above 0"),
         ({"low": 0, "high": 1, "step": 0}, "step is above 0"), ({"low": 0, "high": math.inf}, "two finite ends"),
         ({"low": 0.5, "high": 1, "kind": "int"}, "whole numbers"), ({"low": 0, "high": 1, "prior": 2}, "prior 2"),
@@ -166,6 +166,13 @@ def test_lists_that_go_together_set_several_keys() -> None:
 def test_what_is_no_dimension_is_refused(parts: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Dimension(**{"name": "x", "keys": ("x",), **parts})
+
+
+def test_a_list_names_each_value_once_unless_it_goes_together_with_another() -> None:
+    with pytest.raises(ConfigError, match="twice"):
+        Space((Dimension("x", ("x",), choices=(1, 1.0)),))
+    pairs = ((0.1, 16), (0.1, 32), (0.2, 16))
+    assert Space((Dimension("z", ("lr", "batch_size"), choices=pairs),)).size == 3
 
 
 def test_draws_are_uniform_in_the_scale_of_their_range() -> None:

@@ -146,9 +146,6 @@ def test_help_names_it() -> None:
     assert "-m" in call("--help").out
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a list that is zipped repeats values: lr=0.1,0.1,0.01 beside batch_size=16,32,16"
-)
 def test_a_zipped_list_may_repeat_a_value() -> None:
     found = asked("lr=0.1,0.1,0.01", "batch_size=16,32,16", "sweep.zip=[[lr,batch_size]]")
     assert len(listed(found)) == 3

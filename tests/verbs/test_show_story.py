@@ -79,8 +79,10 @@ def test_a_page_tells_what_was_done_in_order(printed: Callable[..., str], told: 
 
 def test_a_page_says_how_to_go_on_last(printed: Callable[..., str], told: Path) -> None:
     assert printed(show, "eeeeee").splitlines()[-1] == f"go on  hpo-run resume={told}"
-    assert printed(show, "eeeeee").splitlines()[-3].endswith(
-        "hpo-run branch /runs/3f9c12 --at step=30 --partial optimizer=adam name=digits"
+    assert (
+        printed(show, "eeeeee")
+        .splitlines()[-3]
+        .endswith("hpo-run branch /runs/3f9c12 --at step=30 --partial optimizer=adam name=digits")
     )
 
 
