@@ -123,7 +123,7 @@ class Dimension:
         if self.scale == "linear" and self.size is not None:
             return self._rung(int(u * self.size))
         value = self._between(u)
-        return _readable(value, *self.ends) if self.stride is None else self._rung(self._nearest(value))
+        return readable(value, *self.ends) if self.stride is None else self._rung(self._nearest(value))
 
     def where(self, value: Any) -> float:
         """The share at which `value` lies: `at(where(value))` is the value again, to the digits of `at`.
@@ -191,10 +191,10 @@ class Dimension:
 _FIX = "write lr=interval(1e-4,1e-1) or lr=1e-2,1e-3"
 
 
-def _readable(value: float, low: float, high: float) -> float:
+def readable(value: float, low: float, high: float) -> float:
     """The number of few digits that is nearest to a value of low .. high, and never outside; an end is itself.
 
-    >>> _readable(0.0031622776601683794, 1e-4, 1e-1), _readable(9.999999999999999e-06, 1e-5, 1e-1)
+    >>> readable(0.0031622776601683794, 1e-4, 1e-1), readable(9.999999999999999e-06, 1e-5, 1e-1)
     (0.00316228, 1e-05)
     """
     if value in (low, high) or not math.isfinite(high - low):

@@ -109,8 +109,8 @@ def decide(settings: SweepSettings, space: Space) -> SweepSettings:
 def trials_anew(was: SweepSettings, settings: SweepSettings, *, space: Space, new: Space) -> int | None:
     """How many trials a sweep has that goes on in another space, where its words leave the number open.
 
-    was: decided, for `space`.   settings: those for the space `new`. What its search begins with there, and no number for
-    a grid, which ends by itself and has trials of the old one besides; the old number where somebody has given it
+    was: decided, for `space`.   settings: those for the space `new`. What its search begins with there, and no number
+    for a grid, which ends by itself and has trials of the old one besides; the old number where somebody has given it
     meanwhile. Raises ConfigError where the search cannot go over the new space.
     """
     decided = decide(replace(settings, trials=None), new)

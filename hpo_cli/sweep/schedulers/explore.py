@@ -9,6 +9,7 @@ from typing import Any
 
 from hpo_cli.errors import ConfigError
 from hpo_cli.steer.hot import canonical, is_hot
+from hpo_cli.sweep.dimension import readable
 from hpo_cli.sweep.space import Dimension, Point, Setting, Space, same
 
 LENGTHS = ("epochs", "trainer.max_steps")
@@ -99,7 +100,7 @@ def _inside(dimension: Dimension, value: float, moved: float) -> float:
     """`moved` within the ends of a range; on the steps of one that has them, at least one step from `value`."""
     low, high = dimension.ends
     if dimension.stride is None or dimension.size is None:
-        return min(max(moved, low), high)
+        return readable(min(max(moved, low), high), low, high)
     before, after = (round((one - low) / dimension.stride) for one in (value, moved))
     if after == before and moved != value:
         after += 1 if moved > value else -1
