@@ -7,15 +7,15 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal, Self
 
-from hpo_cli.sweep.executors.contract import Adoption, Ended, Job, Row
+from hpo_cli.sweep.executors.contract import Ended, Job, Row
 from hpo_cli.sweep.executors.folder_rows import FolderRows
 from hpo_cli.sweep.executors.local_endings import Active, death, judged, lost
 from hpo_cli.sweep.executors.local_slots import cores as all_cores
-from hpo_cli.sweep.executors.local_slots import default_slots, gpu_of, gpus_for
+from hpo_cli.sweep.executors.local_slots import default_slots, gpus_for
+from hpo_cli.sweep.executors.local_worker import Worker, has_hung_up, task_of
 from hpo_cli.sweep.executors.server_link import Server, likely_modules
 
 __all__ = ["LocalExecutor", "default_slots"]
@@ -25,22 +25,6 @@ WARM_TASKS = 200
 
 CLOSE_S = 60.0
 """How long `close` lets jobs save before it ends them."""
-
-_NOT_SENT = ("timeout_s",)
-
-
-@dataclass
-class _Worker:
-    """A process, or the wish for one. gone: its connection is closed; goes: it takes no further job."""
-
-    name: int
-    slot: int
-    link: Connection
-    server: Server
-    pid: int = 0
-    active: Active | None = None
-    goes: bool = False
-    gone: bool = False
 
 
 class LocalExecutor:
@@ -63,7 +47,7 @@ class LocalExecutor:
         self._cores, self._preload = cores or all_cores(), preload
         self._gpus = tuple(gpus) if gpus is not None else gpus_for(preload) if preload else ()
         self._names = itertools.count(1)
-        self._workers: dict[int, _Worker] = {}
+        self._workers: dict[int, Worker] = {}
         self._ended: list[Ended] = []
         self._rows = FolderRows()
         self._server: Server | None = Server(plan=preload)
@@ -102,7 +86,9 @@ class LocalExecutor:
         worker.active = Active(job, next(self._names))
         self._rows.forget(job.folder)
         try:
-            worker.link.send(("task", worker.active.number, self._sent(job, worker.slot)))
+            worker.link.send(
+                ("task", worker.active.number, task_of(job, worker.slot, threads=self.threads, gpus=self._gpus))
+            )
         except OSError:
             self._lose(worker, "its process ended before it began")
 
@@ -164,18 +150,18 @@ class LocalExecutor:
 
     # workers ---------------------------------------------------------------------------------------------------------
 
-    def _worker(self) -> _Worker:
+    def _worker(self) -> Worker:
         """One that waits for a job, or a new one in the first free slot."""
         idle = [worker for worker in self._workers.values() if worker.active is None and not worker.goes]
         for worker in sorted(idle, key=lambda one: one.slot):
-            if worker.slot < self._slots and not worker.gone and not _has_hung_up(worker.link):
+            if worker.slot < self._slots and not worker.gone and not has_hung_up(worker.link):
                 return worker
             self._drop(worker)
         taken = {worker.slot for worker in self._workers.values() if worker.active is not None}
         slot = next(number for number in itertools.count() if number not in taken)
         server = self._server = self._live_server()
         name = next(self._names)
-        worker = _Worker(name, slot, server.fork(name, most=self._most), server)
+        worker = Worker(name, slot, server.fork(name, most=self._most), server)
         self._workers[name] = worker
         return worker
 
@@ -187,36 +173,22 @@ class LocalExecutor:
             self._retired.append(server)
         return Server(plan=self._preload)
 
-    def _sent(self, job: Job, slot: int) -> dict[str, Any]:
-        sent = {one.name: getattr(job, one.name) for one in fields(job) if one.name not in _NOT_SENT}
-        devices = int(job.plan["trainer"].get("devices") or 1)
-        return {
-            **sent,
-            "folder": str(job.folder),
-            "plan": dict(job.plan),
-            "begin": dict(job.begin),
-            "parent": None if job.parent is None else dict(job.parent),
-            "adopt": None if job.adopt is None else _adoption(job.adopt),
-            "cores": self.threads,
-            "gpu": gpu_of(slot, gpus=self._gpus, devices=devices),
-        }
-
-    def _tell(self, worker: _Worker, *message: object) -> None:
+    def _tell(self, worker: Worker, *message: object) -> None:
         try:
             worker.link.send(message)
         except OSError:
             worker.gone = True
 
-    def _dismiss(self, worker: _Worker) -> None:
+    def _dismiss(self, worker: Worker) -> None:
         """Let an idle worker go."""
         self._tell(worker, "quit")
         self._drop(worker)
 
-    def _drop(self, worker: _Worker) -> None:
+    def _drop(self, worker: Worker) -> None:
         worker.link.close()
         self._workers.pop(worker.name, None)
 
-    def _kill(self, worker: _Worker) -> None:
+    def _kill(self, worker: Worker) -> None:
         if worker.server.process.poll() is None:
             worker.server.kill(worker.name)
         elif worker.pid and not worker.gone:  # its server is no more, and it lives: it holds its connection
@@ -245,7 +217,7 @@ class LocalExecutor:
             self._hear_server(link, server)
         self._look_at_clock()
 
-    def _hear_worker(self, worker: _Worker) -> None:
+    def _hear_worker(self, worker: Worker) -> None:
         try:
             while not worker.link.closed and worker.link.poll():
                 self._take(worker, worker.link.recv())
@@ -256,7 +228,7 @@ class LocalExecutor:
             elif worker.server.process.poll() is not None or worker.server.link.closed:
                 self._lose(worker, f"its process ended, and so did their server ({worker.server.last_words()})")
 
-    def _take(self, worker: _Worker, message: tuple[Any, ...]) -> None:
+    def _take(self, worker: Worker, message: tuple[Any, ...]) -> None:
         active = worker.active
         match message:
             case ("began", number) if active and active.number == number:
@@ -287,7 +259,7 @@ class LocalExecutor:
         except (EOFError, OSError):
             self._mourn(server)
 
-    def _bury(self, worker: _Worker, status: int | None, why: str) -> None:
+    def _bury(self, worker: Worker, status: int | None, why: str) -> None:
         """A worker's process has ended. What it said before counts."""
         try:
             while worker.name in self._workers and worker.link.poll():
@@ -319,24 +291,12 @@ class LocalExecutor:
                 active.asked, active.deadline = active.asked or "timeout", None
                 self._kill(worker)
 
-    def _lose(self, worker: _Worker, why: str) -> None:
+    def _lose(self, worker: Worker, why: str) -> None:
         active = worker.active
         if active is not None:
             self._finish(worker, lost(active, why))
         self._drop(worker)
 
-    def _finish(self, worker: _Worker, ended: Ended) -> None:
+    def _finish(self, worker: Worker, ended: Ended) -> None:
         worker.active = None
         self._ended.append(ended)
-
-
-def _adoption(adopt: Adoption) -> dict[str, Any]:
-    return {**vars(adopt), "changes": dict(adopt.changes)}
-
-
-def _has_hung_up(link: Connection) -> bool:
-    """Whether an idle worker's connection is at its end: it has nothing to say otherwise."""
-    try:
-        return link.closed or link.poll()
-    except OSError:
-        return True
