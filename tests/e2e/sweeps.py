@@ -32,6 +32,11 @@ SMALL = tuple(word for word in words() if not word.startswith("optimizer."))
 TINY = (*SMALL, "epochs=1")
 
 
+def without(key: str, words: tuple[str, ...]) -> tuple[str, ...]:
+    """Words that leave a key open: a sweep names each key once."""
+    return tuple(word for word in words if word.partition("=")[0] != key)
+
+
 def environment(**variables: str) -> dict[str, str]:
     """Without what the user of the tests has set for hpo-run."""
     own = {key: value for key, value in os.environ.items() if not key.startswith("HPO_RUN_")}

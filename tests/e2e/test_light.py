@@ -39,7 +39,7 @@ READING = [
     ["--help"], ["--help", "optimizer=adam"], ["--version"], ["ls"], ["ls", "--json"], ["show", "last"],
     ["show", "best", "--json"], ["diff", "last", "best"], ["curves"], ["completion", "bash"],
     ["completion", "--line", "hpo-run opt"], ["completion", "--line", "hpo-run show "], ["trian"],
-    ["show", "nowhere"], ["lr=1", "--nope"], ["--config-dir", "nowhere"], ["-m"],
+    ["show", "nowhere"], ["lr=1", "--nope"], ["--config-dir", "nowhere"],
 ]  # fmt: skip
 REFUSED = [
     ["optimizer.lrr=1", "lr=1,2"], ["lr=-1", "name=a/b"], ["optimizer=adm"], ["data=csv"], ["+foo=1"], ["loss=mse"],

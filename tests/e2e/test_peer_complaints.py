@@ -20,9 +20,10 @@ from hpo_cli.record.ledger import read_ledger
 from hpo_cli.record.line import is_adoption
 from hpo_cli.sweep.executors.local_slots import cores
 from tests.command_line import child
-from tests.e2e.sweeps import SMALL, TINY, Swept, begin, hpo_run, ledger, rows, runs_of, sweep
+from tests.e2e.sweeps import SMALL, TINY, Swept, begin, hpo_run, ledger, rows, runs_of, sweep, without
 from tests.sweep.failing import MODULE, OPTIONS
 
+TWO_SETTINGS = (*without("batch_size", TINY), "lr=0.01", "batch_size=choice(16,32)")
 NAMED = {
     "slow": "loss.slow=0.35",
     "raises": "loss.what=raise",
@@ -135,7 +136,7 @@ def test_3_a_finished_sweep_takes_further_trials_and_numbers_them_on(tmp_path: P
 
 
 def test_4_no_setting_is_run_twice_unless_it_is_allowed(tmp_path: Path) -> None:
-    words = (*TINY, "lr=0.01", "batch_size=choice(16,32)", "sweep=tpe", "sweep.trials=6", "sweep.startup=2")
+    words = (*TWO_SETTINGS, "sweep=tpe", "sweep.trials=6", "sweep.startup=2")
     once = sweep(*words, "sweep.workers=2", cwd=tmp_path)
     assert sorted(trial.setting["batch_size"] for trial in once.state.trials) == [16, 32]
     assert "no further setting: 2 were tried" in once.said
@@ -144,7 +145,7 @@ def test_4_no_setting_is_run_twice_unless_it_is_allowed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_4_duplicates_are_run_when_they_are_asked_for(tmp_path: Path) -> None:
-    words = (*TINY, "lr=0.01", "batch_size=choice(16,32)", "sweep=tpe", "sweep.trials=6", "sweep.startup=2")
+    words = (*TWO_SETTINGS, "sweep=tpe", "sweep.trials=6", "sweep.startup=2")
     swept = sweep(*words, "sweep.duplicates=allow", "sweep.workers=2", cwd=tmp_path)
     assert len(swept.state.trials) == 6, "negative control"
     assert len({trial.plan_id for trial in swept.state.trials}) == 2
@@ -201,7 +202,7 @@ def test_6_results_come_together(troubled: Swept) -> None:
 
 def test_6_and_7_a_dry_run_lists_the_trials_and_lists_go_together_when_they_are_zipped(tmp_path: Path) -> None:
     zipped = ("lr=0.1,0.01", "batch_size=16,32", "sweep.zip=[[lr,batch_size]]")
-    done = hpo_run("-m", *TINY, "optimizer=adam,sgd", *zipped, "--dry-run", cwd=tmp_path)
+    done = hpo_run("-m", *without("batch_size", TINY), "optimizer=adam,sgd", *zipped, "--dry-run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [line.split() for line in done.stdout.splitlines() if "optimizer=" in line] == [
         ["1", "optimizer=adam", "lr=0.1", "batch_size=16"],

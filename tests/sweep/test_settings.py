@@ -153,7 +153,9 @@ def test_a_grid_beyond_a_million_settings_is_not_listed() -> None:
 def test_a_number_of_trials_that_was_left_open_follows_the_space() -> None:
     two, three = (Space((Dimension("lr", ("lr",), choices=tuple(range(n))),)) for n in (2, 3))
     was = decide(sweep_settings([]), two)
-    assert trials_anew(was, was, space=two, new=three) == 3
+    assert trials_anew(was, was, space=two, new=three) is None  # a grid ends by itself
+    drawn = decide(sweep_settings(["sweep=random"]), RANGE)
+    assert trials_anew(drawn, drawn, space=RANGE, new=RANGE) == 20
     given = dataclasses.replace(was, trials=1)
     assert trials_anew(given, given, space=two, new=three) == 1
     with pytest.raises(ConfigError, match="a grid lists its values"):
