@@ -23,7 +23,6 @@ from hpo_cli.sweep.proposing import next_proposal
 from hpo_cli.sweep.reclaim import process_of
 from hpo_cli.sweep.schedulers.contract import Scheduler
 from hpo_cli.sweep.search.contract import Search
-from hpo_cli.sweep.search.memory import MemoryLimit, over
 from hpo_cli.sweep.state import Event, Trial, seconds_between
 
 POLL_S = 0.2
@@ -59,7 +58,6 @@ class Driver:
         self._began = tools.seconds()
         self._exhausted = ""
         self._num_edits = len(state.edits)
-        self._memory = MemoryLimit()
         self.has_hit = False
         """Whether a trial that still trains is at the target of the sweep."""
         state.hears = scheduler.heard
@@ -195,7 +193,7 @@ class Driver:
             self.tools.make,
             inner=state.inner,
             known=lambda plan_id: skips and plan_id in state.plan_ids,
-            banned=lambda setting: over(self._memory.of(state.trials), setting),
+            limit=state.memory_limit,
         )
         said = [event for setting, reason in found.refused for event in self._refuse(setting, reason)]
         if found.setting is None or found.made is None:

@@ -10,6 +10,7 @@ from typing import Any
 from hpo_cli.errors import UserError
 from hpo_cli.sweep.log import SWEEP, read_from
 from hpo_cli.sweep.search.contract import Aim
+from hpo_cli.sweep.search.memory import batch_size_of
 from hpo_cli.sweep.settings import SweepSettings
 from hpo_cli.sweep.space import Space
 from hpo_cli.sweep.state import Event, Run, RunStatus, Trial, clean_values, run_name, seconds_between
@@ -82,6 +83,8 @@ class SweepState:
         self.num_failed = 0
         self._best: Trial | None = None
         self._best_rank = _NO_RANK
+        self._too_large: list[float] = []
+        self._trained_size = 0.0
         self.seconds_before = 0.0
         """How long at least one process has driven it, without those that do now."""
         self.driven_since = self.last_at = ""
@@ -135,6 +138,11 @@ class SweepState:
     def _rank(self, trial: Trial) -> tuple[float, int]:
         """Less is better; of equals the first trial, whichever of them ended first."""
         return (-1.0 if self.aims[0].mode == "max" else 1.0) * (trial.value or 0.0), trial.number
+
+    @property
+    def memory_limit(self) -> float | None:
+        """The smallest batch size that ran out of memory and that no larger or equal one survived; None: none did."""
+        return min((size for size in self._too_large if size > self._trained_size), default=None)
 
     def run_folder(self, trial: Trial, index: int) -> Path:
         """Where a run of a trial lies."""
@@ -222,6 +230,7 @@ class SweepState:
         if trial.status in ("failed", "stopped"):
             for other in trial.runs:
                 self.ready.pop((trial.number, other.index), None)
+        self._note_memory(trial, run)
         self._note_over(trial)
         self._compare(trial)
         self.hears(trial)
@@ -240,6 +249,13 @@ class SweepState:
         self.edits.append(event)
         self._configure(event)
         self.ended = None
+
+    def _note_memory(self, trial: Trial, run: Run) -> None:
+        size = batch_size_of(trial.setting)
+        if size is not None and run.status == "failed" and run.cause == "memory":
+            self._too_large.append(size)
+        elif size is not None and run.epoch > 0 and run.status != "failed":
+            self._trained_size = max(self._trained_size, size)
 
     def _note_over(self, trial: Trial) -> None:
         """Whether it is one of those that could give their checkpoints up; none while a process is at work in it."""

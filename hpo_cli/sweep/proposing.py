@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from hpo_cli.errors import ConfigError
 from hpo_cli.plan import RunPlan
 from hpo_cli.sweep.search.contract import Search
+from hpo_cli.sweep.search.memory import over
 from hpo_cli.sweep.space import Setting
 from hpo_cli.sweep.state import Trial
 
@@ -48,19 +49,19 @@ def next_proposal(
     *,
     inner: Sequence[Mapping[str, Any]],
     known: Callable[[str], bool],
-    banned: Callable[[Setting], str | None] = lambda setting: None,  # noqa: ARG005
+    limit: float | None = None,
 ) -> Proposal:
     """What the search proposes next and a run's plan takes.
 
     inner: what each run of a trial has besides its setting; every one of them is made.   known: whether a plan id was
-    run already.   banned: why a setting is out of the question.
+    run already.   limit: the batch size that ran out of memory.
     """
     found = Proposal()
     for attempt in range(max(MOST_ATTEMPTS, search.size or 0)):
-        setting = search.propose(trials, len(trials) + 1, attempt=attempt)
+        setting = search.propose(trials, len(trials) + 1, attempt=attempt, limit=limit)
         if setting is None:
             break
-        reason = banned(setting)
+        reason = over(limit, setting)
         if reason is None:
             try:
                 made = [make({**setting, **one}) for one in inner]

@@ -69,7 +69,9 @@ class Listed:
         self.settings = list(settings)
         self.size: int | None = len(self.settings)
 
-    def propose(self, trials: Sequence[Trial], number: int, *, attempt: int = 0) -> Mapping[str, Any] | None:
+    def propose(
+        self, trials: Sequence[Trial], number: int, *, attempt: int = 0, limit: Any = None
+    ) -> Mapping[str, Any] | None:
         place = number - 1 + attempt
         return self.settings[place] if place < len(self.settings) else None
 

@@ -62,7 +62,7 @@ def test_a_setting_that_was_run_is_not_run_again() -> None:
     listed = [{"x": 1.0}, {"x": 1.0}, {"x": 2.0}, {"x": 1.0}, {"x": 2.0}]
 
     class Often(Listed):
-        def propose(self, trials: Any, number: int, *, attempt: int = 0) -> Any:
+        def propose(self, trials: Any, number: int, *, attempt: int = 0, limit: Any = None) -> Any:
             return listed[(number + attempt) % len(listed)]
 
     found = driver([], search=Often(listed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from hpo_cli.sweep.search.contract import Limit
 from hpo_cli.sweep.search.past import Past, key_of
 from hpo_cli.sweep.search.proposer import Brief
 from hpo_cli.sweep.space import Setting, Space
@@ -33,8 +34,15 @@ class ListSearch:
         """All settings in their order. Raises ConfigError for a range that has no steps."""
         return list(space.grid())
 
-    def propose(self, trials: Sequence[Trial], number: int, *, attempt: int = 0) -> Setting | None:  # noqa: ARG002
-        """See `Search`."""
+    def propose(
+        self,
+        trials: Sequence[Trial],
+        number: int,  # noqa: ARG002
+        *,
+        attempt: int = 0,
+        limit: Limit = "unknown",  # noqa: ARG002
+    ) -> Setting | None:
+        """See `Search`. A setting beyond the limit is for the sweep to refuse, which says so."""
         known = self.past.settings(trials)
         newest = next(
             (place for t in reversed(trials) if (place := self._places.get(key_of(t.setting))) is not None), -1

@@ -24,7 +24,7 @@ def banned(trials: Sequence[Trial], setting: Setting) -> str | None:
 
 def over(limit: float | None, setting: Setting) -> str | None:
     """As `banned`, with the limit known."""
-    size = _size(setting)
+    size = batch_size_of(setting)
     if limit is None or size is None or size < limit:
         return None
     return f"{BATCH}={size:g}: a trial with {BATCH}={limit:g} ran out of memory"
@@ -48,35 +48,6 @@ def within_memory(space: Space, limit: float) -> Space | None:
         return None
 
 
-class MemoryLimit:
-    """`lowest_that_failed` of a sweep's trials as they come: those that are over are looked at once."""
-
-    def __init__(self) -> None:
-        self._first: Trial | None = None
-        self._last: Trial | None = None
-        self._open: list[Trial] = []
-        self._failed: list[float] = []
-        self._trained = 0.0
-        self._num_seen = 0
-
-    def of(self, trials: Sequence[Trial]) -> float | None:
-        """The limit now."""
-        known = self._num_seen
-        if len(trials) < known or (known and (trials[0] is not self._first or trials[known - 1] is not self._last)):
-            self._open, self._failed, self._trained, self._num_seen = [], [], 0.0, 0
-        still_open = []
-        for trial in (*self._open, *trials[self._num_seen :]):
-            self._failed += _sizes([trial]) if _ran_out(trial) else []
-            if trial.status != "failed" and trial.epoch > 0:
-                self._trained = max([self._trained, *_sizes([trial])])
-            if not trial.is_over:
-                still_open.append(trial)
-        self._open, self._num_seen = still_open, len(trials)
-        if trials:
-            self._first, self._last = trials[0], trials[-1]
-        return min((size for size in self._failed if size > self._trained), default=None)
-
-
 def _ran_out(trial: Trial) -> bool:
     return any(run.cause == "memory" and run.status == "failed" for run in trial.runs)
 
@@ -91,10 +62,11 @@ def lowest_that_failed(trials: Sequence[Trial]) -> float | None:
 
 
 def _sizes(trials: Iterable[Trial]) -> list[float]:
-    return [size for trial in trials if (size := _size(trial.setting)) is not None]
+    return [size for trial in trials if (size := batch_size_of(trial.setting)) is not None]
 
 
-def _size(setting: Setting) -> float | None:
+def batch_size_of(setting: Setting) -> float | None:
+    """The batch size of a setting, None where it says nothing of it."""
     value = setting.get(BATCH)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 

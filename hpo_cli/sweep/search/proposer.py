@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hpo_cli.sweep.search.contract import Aim
-from hpo_cli.sweep.search.memory import MemoryLimit, within_memory
+from hpo_cli.sweep.search.contract import Aim, Limit
+from hpo_cli.sweep.search.memory import lowest_that_failed, within_memory
 from hpo_cli.sweep.search.past import Past, key_of
 from hpo_cli.sweep.search.seeds import rng_of, seed_of
 from hpo_cli.sweep.settings import SweepSettings
@@ -56,7 +56,6 @@ class Proposer(ABC):
 
     def __init__(self, brief: Brief) -> None:
         self.brief = brief
-        self._memory = MemoryLimit()
         self.narrow(brief.space)
 
     def narrow(self, space: Space) -> None:
@@ -71,9 +70,12 @@ class Proposer(ABC):
     def draw(self, ask: Ask) -> Setting:
         """A setting of the space, by what is known and the question's own seed."""
 
-    def propose(self, trials: Sequence[Trial], number: int, *, attempt: int = 0) -> Setting | None:
+    def propose(
+        self, trials: Sequence[Trial], number: int, *, attempt: int = 0, limit: Limit = "unknown"
+    ) -> Setting | None:
         """See `Search`. Once a trial ran out of memory, the settings come from the space of smaller batches."""
-        limit = self._memory.of(trials)
+        if limit == "unknown":
+            limit = lowest_that_failed(trials)
         if limit is None:
             return self._propose(trials, number, attempt)
         if self._smaller is None or self._smaller[0] != limit:
