@@ -40,7 +40,7 @@ def marks_of(kind: str, trials: int) -> list[float]:
     settings = decide(sweep_settings([*KINDS[kind], f"sweep.trials={trials}"]), SPACE)
     marks: list[float] = []
 
-    def curve(setting: Mapping[str, Any], seed: int) -> Sequence[float]:  # noqa: ARG001 - a curve's signature
+    def curve(setting: Mapping[str, Any], seed: int) -> Sequence[float]:  # noqa: ARG001
         marks.append(time.process_time())
         return [setting["lr"] + 1.0 / epoch for epoch in range(1, EPOCHS + 1)]
 
@@ -56,9 +56,8 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=2_000)
     parser.add_argument("--only", default="random,asha")
     args = parser.parse_args()
-    print(
-        f"{dt.datetime.now().astimezone().date()}  {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    )
+    today = dt.datetime.now().astimezone().date()
+    print(f"{today}  {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print(f"{'trials':>14}" + "".join(f"{kind:>12}" for kind in args.only.split(",")))
     found = [marks_of(kind, args.trials) for kind in args.only.split(",")]
     for end in range(args.every, args.trials + 1, args.every):
