@@ -25,7 +25,7 @@ def new_folder(outputs: str, name: str, *, at: str | None) -> Path:
     """
     if at is None:
         return create_parent_folder(outputs, name)
-    folder = Path(at).resolve()
+    folder = Path(at) if Path(at).name not in {"", ".."} else Path(at).resolve()  # its name is the sweep's
     _refuse_other_things(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
