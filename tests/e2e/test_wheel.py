@@ -61,7 +61,10 @@ def test_conf_is_inside_and_tests_are_not(installed: Installed) -> None:
     assert shipped <= names
     assert not [name for name in names if name.startswith(("tests", "conf/", "scripts", "outputs"))]
     modules = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "hpo_cli").rglob("*.py")}
+    modules |= {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "hydra_plugins").rglob("*.py")}
+    assert "hydra_plugins/hpo_caviar/caviar_sweeper.py" in modules
     assert modules <= names
+    assert "hydra_plugins/__init__.py" not in names  # it is shared with other packages
     assert any(name.endswith("entry_points.txt") for name in names)
 
 
