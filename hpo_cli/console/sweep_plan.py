@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from hpo_cli.console import output, styles
 from hpo_cli.console.figures import duration
-from hpo_cli.console.output import Line, Span, line, write
+from hpo_cli.console.output import Line, Span, line
 from hpo_cli.console.setting_words import setting_words
 from hpo_cli.console.tables import shorten
 from hpo_cli.sweep.standings import plural
@@ -70,19 +70,6 @@ def plan_lines(
         *_refused(refused, keys),
         *(_cost(cost) if cost is not None else ()),
     ]
-
-
-def show_plan(
-    settings: Sequence[Mapping[str, Any]],
-    *,
-    keys: Sequence[str],
-    kind: Literal["exact", "samples"],
-    total: int | None,
-    cost: Cost | None = None,
-    refused: Sequence[tuple[Mapping[str, Any], str]] = (),
-) -> None:
-    """Print `plan_lines`."""
-    write(plan_lines(settings, keys=keys, kind=kind, total=total, cost=cost, refused=refused))
 
 
 def _head(count: int, *, kind: str, total: int | None) -> Line:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from hpo_cli.errors import UserError
+from hpo_cli.sweep.leader import Leader
 from hpo_cli.sweep.log import SWEEP, read_from
 from hpo_cli.sweep.search.contract import Aim
-from hpo_cli.sweep.search.memory import batch_size_of
+from hpo_cli.sweep.search.memory import BatchSizes
 from hpo_cli.sweep.settings import SweepSettings
 from hpo_cli.sweep.space import Space
 from hpo_cli.sweep.state import Event, Run, RunStatus, Trial, clean_values, run_name, seconds_between
@@ -53,9 +54,6 @@ _TAKES: Mapping[str, str] = {
 """Event -> the method of SweepState that takes it in."""
 
 
-_NO_RANK = (0.0, 0)
-
-
 class SweepState:
     """A sweep as its log tells it.
 
@@ -81,10 +79,7 @@ class SweepState:
         self.ended: Event | None = None
         self.trained_epochs = 0
         self.num_failed = 0
-        self._best: Trial | None = None
-        self._best_rank = _NO_RANK
-        self._too_large: list[float] = []
-        self._trained_size = 0.0
+        self._leader, self._sizes = Leader(), BatchSizes()
         self.seconds_before = 0.0
         """How long at least one process has driven it, without those that do now."""
         self.driven_since = self.last_at = ""
@@ -125,24 +120,12 @@ class SweepState:
 
     def best(self) -> Trial | None:
         """The trial with the best first objective, trained to its end or not, but not failed; None so far."""
-        return self._best
-
-    def _compare(self, trial: Trial) -> None:
-        """Keep the best in mind, so that no ending has to look at all trials."""
-        if trial is self._best and not (_has_value(trial) and self._rank(trial) <= self._best_rank):  # it got worse
-            self._best = min((one for one in self.trials if _has_value(one)), key=self._rank, default=None)
-        elif _has_value(trial) and (self._best is None or self._rank(trial) < self._best_rank):
-            self._best = trial
-        self._best_rank = _NO_RANK if self._best is None else self._rank(self._best)
-
-    def _rank(self, trial: Trial) -> tuple[float, int]:
-        """Less is better; of equals the first trial, whichever of them ended first."""
-        return (-1.0 if self.aims[0].mode == "max" else 1.0) * (trial.value or 0.0), trial.number
+        return self._leader.trial
 
     @property
     def memory_limit(self) -> float | None:
         """The smallest batch size that ran out of memory and that no larger or equal one survived; None: none did."""
-        return min((size for size in self._too_large if size > self._trained_size), default=None)
+        return self._sizes.limit
 
     def run_folder(self, trial: Trial, index: int) -> Path:
         """Where a run of a trial lies."""
@@ -230,9 +213,9 @@ class SweepState:
         if trial.status in ("failed", "stopped"):
             for other in trial.runs:
                 self.ready.pop((trial.number, other.index), None)
-        self._note_memory(trial, run)
+        self._sizes.note(trial, run)
         self._note_over(trial)
-        self._compare(trial)
+        self._leader.compare(trial, self.trials, mode=self.aims[0].mode)
         self.hears(trial)
 
     def _stop(self, event: Event) -> None:
@@ -249,13 +232,6 @@ class SweepState:
         self.edits.append(event)
         self._configure(event)
         self.ended = None
-
-    def _note_memory(self, trial: Trial, run: Run) -> None:
-        size = batch_size_of(trial.setting)
-        if size is not None and run.status == "failed" and run.cause == "memory":
-            self._too_large.append(size)
-        elif size is not None and run.epoch > 0 and run.status != "failed":
-            self._trained_size = max(self._trained_size, size)
 
     def _note_over(self, trial: Trial) -> None:
         """Whether it is one of those that could give their checkpoints up; none while a process is at work in it."""
@@ -288,10 +264,6 @@ class SweepState:
 
     def _conclude(self, event: Event) -> None:
         self.ended = event
-
-
-def _has_value(trial: Trial) -> bool:
-    return trial.value is not None and trial.status != "failed"
 
 
 def read_sweep(folder: Path) -> SweepState:

@@ -171,12 +171,15 @@ def outputs_of(words: Sequence[str]) -> str:
 
 def _existing(wish: Wish) -> Path | None:
     """The folder of the sweep that is meant to go on; None for a new one. Raises UserError."""
-    from hpo_cli.record.sweeps import find_sweep, is_sweep
+    from hpo_cli.record.sweeps import SWEEP, find_sweep, is_sweep
 
     settings = wish.settings
     if settings.resume is not None:
         return find_sweep(settings.resume, outputs_of(wish.words.overrides))
-    return Path(settings.dir) if settings.dir and is_sweep(settings.dir) else None
+    if settings.dir is None or not is_sweep(settings.dir):
+        return None
+    place = Path(settings.dir)
+    return place if (place / SWEEP).stat().st_size else None  # killed before its first line: it begins now
 
 
 def _listed(found: SweepWords) -> dict[str, Sequence[Any]]:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def preview(asked: Asked) -> int:
     """Show them; the exit code. Raises UserError where the first setting does not train."""
     from hpo_cli.composer import Composer
-    from hpo_cli.console.sweep_plan import show_plan
+    from hpo_cli.console.output import write
+    from hpo_cli.console.sweep_plan import plan_lines
     from hpo_cli.sweep.executors.local import LocalExecutor, default_slots
     from hpo_cli.sweep.preview import preview_of, timed
     from hpo_cli.sweep.search.make import make_search
@@ -27,7 +28,7 @@ def preview(asked: Asked) -> int:
         search = make_search(asked.settings, asked.space, asked.aims, base=asked.space.base)
         found = preview_of(asked, search, composer.made)
         timing = timed(asked, executor)
-    show_plan(
+    lines = plan_lines(
         found.settings,
         keys=asked.space.keys,
         kind="exact" if found.is_exact else "samples",
@@ -35,6 +36,7 @@ def preview(asked: Asked) -> int:
         cost=_cost(asked, timing, workers=slots, trials=found.total),
         refused=found.refused,
     )
+    write(lines)
     return 0
 
 

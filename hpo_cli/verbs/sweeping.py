@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from hpo_cli.errors import ConfigError, UserError
+from hpo_cli.errors import ConfigError, RunFailedError, UserError
 from hpo_cli.record.process import this_process
 from hpo_cli.steer.commands import send
 from hpo_cli.sweep.asked import check_sweep
@@ -139,7 +139,10 @@ def drive(opened: Opened, workers: Workers, interrupts: Interrupts, *, allow: Se
     with sweep_view(opened.state) as view:
         driver = _driver(opened, workers.ready_for(opened), allow)
         with closing(Storage(driver.state, say=view.said)) as storage:
-            Session(driver, view, storage, interrupts, Editing()).run()
+            try:
+                Session(driver, view, storage, interrupts, Editing()).run()
+            except OSError as error:
+                raise _broken_off(driver.state.folder, error) from error
     return _conclude(driver.state, interrupts)
 
 
@@ -216,6 +219,12 @@ class Workers:
     def __exit__(self, *error: object) -> None:
         if self._executor is not None:
             self._executor.close()
+
+
+def _broken_off(folder: Path, error: OSError) -> RunFailedError:
+    """What a user reads when the log cannot be written any more, as on a full disk."""
+    fix = f"its trials save their state; free space, then: hpo-run -m sweep.resume={folder}"
+    return RunFailedError(f"{folder}: the sweep cannot write its log ({error.strerror or error}); {fix}")
 
 
 def _conclude(state: SweepState, interrupts: Interrupts) -> int:

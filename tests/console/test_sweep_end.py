@@ -1,8 +1,8 @@
 import pytest
 
-from hpo_cli.console.output import line
+from hpo_cli.console.output import line, write
 from hpo_cli.console.sweep_end import announce, conclude, conclusion
-from hpo_cli.console.sweep_plan import Cost, plan_lines, show_plan
+from hpo_cli.console.sweep_plan import Cost, plan_lines
 from tests.sweep_story import Story
 
 SETTING = {"optimizer": "adam", "optimizer__lr": 0.00312345}
@@ -97,7 +97,7 @@ def texts(*settings: object, **more: object) -> list[str]:
 def test_a_dry_run_lists_the_trials_of_a_grid(capsys: pytest.CaptureFixture[str]) -> None:
     cost = Cost(30.0, workers=3, trials=4, epochs_per_trial=10)
     refused = [({"optimizer": "lbfgs"}, "batch_size: must be\nwhole")]
-    show_plan(GRID, keys=["optimizer", "optimizer.lr"], kind="exact", total=4, cost=cost, refused=refused)
+    write(plan_lines(GRID, keys=["optimizer", "optimizer.lr"], kind="exact", total=4, cost=cost, refused=refused))
     assert capsys.readouterr().out.splitlines() == [
         "4 trials, in this order",
         "  1  optimizer=adam lr=0.1",

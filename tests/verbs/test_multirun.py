@@ -11,7 +11,7 @@ from hpo_cli.errors import ConfigError
 from hpo_cli.sweep.asked import Asked
 from hpo_cli.sweep.fold import read_sweep
 from hpo_cli.verbs.composing import ComposeWords, composing_parser, read_words
-from hpo_cli.verbs.multirun import _take_over, ask, read
+from hpo_cli.verbs.multirun import _existing, _take_over, ask, read
 from hpo_cli.verbs.sweeping import begin, change, open_again
 from tests.command_line import call, fast_yaml, refuse
 
@@ -179,3 +179,14 @@ def test_what_cannot_change_while_a_sweep_runs_is_refused_and_not_written(word: 
 def test_it_is_kept_whether_the_words_said_how_many_trials() -> None:
     assert asked("lr=0.1,0.01").to_json()["open"] == ["trials"]
     assert asked("lr=0.1,0.01", "sweep.trials=2").to_json()["open"] == []
+
+
+def test_a_log_that_a_kill_left_empty_is_begun_by_the_same_command() -> None:
+    folder = Path("empty")
+    folder.mkdir()
+    (folder / "sweep.jsonl").touch()
+    with fast_yaml():
+        assert _existing(read(words("lr=0.01,0.1", f"sweep.dir={folder}"))) is None
+    (folder / "sweep.jsonl").write_text('{"event": "began"}')
+    with fast_yaml():
+        assert _existing(read(words("lr=0.01,0.1", f"sweep.dir={folder}"))) == folder

@@ -22,7 +22,6 @@ __all__ = ["LocalExecutor", "default_slots"]
 
 WARM_TASKS = 200
 """Jobs of one warm worker."""
-
 CLOSE_S = 60.0
 """How long `close` lets jobs save before it ends them."""
 

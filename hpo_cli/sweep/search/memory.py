@@ -8,7 +8,7 @@ from typing import Any
 
 from hpo_cli.errors import ConfigError
 from hpo_cli.sweep.space import Dimension, Setting, Space
-from hpo_cli.sweep.state import Trial
+from hpo_cli.sweep.state import Run, Trial
 
 BATCH = "batch_size"
 
@@ -73,3 +73,24 @@ def batch_size_of(setting: Setting) -> float | None:
 
 def _parts(one: Dimension, value: Any) -> Sequence[Any]:
     return value if len(one.keys) > 1 else (value,)
+
+
+class BatchSizes:
+    """As `lowest_that_failed`, of endings as they come."""
+
+    def __init__(self) -> None:
+        self._failed: list[float] = []
+        self._trained = 0.0
+
+    def note(self, trial: Trial, run: Run) -> None:
+        """A run of a trial has ended."""
+        size = batch_size_of(trial.setting)
+        if size is not None and run.status == "failed" and run.cause == "memory":
+            self._failed.append(size)
+        elif size is not None and run.status != "failed" and run.epoch > 0:
+            self._trained = max(self._trained, size)
+
+    @property
+    def limit(self) -> float | None:
+        """The smallest size that ran out of memory and that no larger or equal one survived; None: none did."""
+        return min((size for size in self._failed if size > self._trained), default=None)
