@@ -108,7 +108,8 @@ def _widened(one: Dimension, begun: Dimension | None, state: SweepState) -> Dime
         return replace(one, choices=tuple(found.values()), prior=None)
     numbers = [value for value in tried if isinstance(value, int | float) and not isinstance(value, bool)]
     ends = [*one.ends, *(begun.ends if begun is not None and begun.choices is None else ()), *numbers]
-    return replace(one, low=min(ends), high=max(ends), prior=None, step=None)
+    low = min(ends)  # 0 where a sensitivity sweep begins at a weight decay of none, whatever the range
+    return replace(one, low=low, high=max(ends), scale=one.scale if low > 0 else "linear", prior=None, step=None)
 
 
 def value_of(dimension: Dimension, setting: Mapping[str, Any]) -> Any:

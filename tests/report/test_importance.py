@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from hpo_cli.report import importance
+from hpo_cli.report.dimensions import drawn_dimensions
 from hpo_cli.report.expected import tier_of
 from hpo_cli.report.fair import fair_values
 from hpo_cli.report.importance import importances, ranked
@@ -177,3 +178,23 @@ def test_one_knob_at_a_time_is_measured_by_its_spread(tmp_path: Path) -> None:
     assert {row.name: round(row.share or 0, 3) for row in found.rows} == {
         "lr": 0.75, "optimizer.momentum": 0.25, "optimizer.weight_decay": 0.0,
     }  # fmt: skip
+
+
+def test_a_base_point_outside_of_a_log_range_is_no_error(tmp_path: Path) -> None:
+    """Adam's weight decay is 0, and its range a logarithmic one: what a sensitivity sweep of it leaves behind."""
+    state = SweepState(tmp_path / "abc")
+    key = "optimizer.weight_decay"
+    space = [{"name": key, "keys": [key], "low": 1e-6, "high": 1e-4, "scale": "log"}]
+    state.replay([began(settings={"search": "sensitivity"}, space=space)])
+    for number, (decay, value) in enumerate([(0.0, 0.6), (1e-6, 0.5), (1e-4, 0.7)], start=1):
+        ended = {"status": "finished", "epoch": 4, "values": [value], "reports": [[4, [value]]]}
+        state.replay(
+            [
+                {"event": "proposed", "trial": number, "setting": {key: decay}, "plan_id": str(number), "until": None},
+                {"event": "started", "trial": number, "run": 0},
+                {"event": "ended", "trial": number, "run": 0, **ended},
+            ]
+        )
+    assert [(row.name, row.share) for row in importances(state).rows] == [(key, 1.0)]
+    (drawn,) = drawn_dimensions(state)
+    assert (drawn.scale, drawn.ends) == ("linear", (0.0, 1e-4))
