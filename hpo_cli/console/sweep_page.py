@@ -64,7 +64,7 @@ def counts_words(state: SweepState, tally: Tally, *, standing: str = "running") 
 
 def best_lines(state: SweepState, tally: Tally) -> Iterator[Line]:
     """The leader: its values, its setting, its run."""
-    best = tally.best
+    best = tally.best or state.best()  # one that was interrupted has a value, too
     if best is None:
         yield from _field("best", "no trial has a value yet")
         return
